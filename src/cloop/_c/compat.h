@@ -1,0 +1,222 @@
+/* Small C that Cython can't say, and every platform difference of the system calls, in one place. */
+#ifndef CLOOP_COMPAT_H
+#define CLOOP_COMPAT_H
+
+#include <Python.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef CLOOP_DEBUG
+#define CLOOP_DEBUG 0
+#endif
+
+/* The clock of time.monotonic(): CPython reads mach_absolute_time() on macOS, which does not count
+ * sleep, as CLOCK_UPTIME_RAW does not; CLOCK_MONOTONIC everywhere else. */
+#ifdef __APPLE__
+#define CLOOP_CLOCK CLOCK_UPTIME_RAW
+#else
+#define CLOOP_CLOCK CLOCK_MONOTONIC
+#endif
+
+static inline int64_t cloop_monotonic_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOOP_CLOCK, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ---- Objects ------------------------------------------------------------------------------- */
+
+/* The exception that is set, taken: normalized, with its traceback. Unlike an `except` clause of
+ * Cython it leaves no frame of ours in the traceback. */
+static inline PyObject *cloop_take_exception(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+  return PyErr_GetRaisedException();
+#else
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback != NULL) PyException_SetTraceback(value, traceback);
+  Py_XDECREF(type);
+  Py_XDECREF(traceback);
+  return value;
+#endif
+}
+
+/* Sets an exception as it is, traceback and context included. */
+static inline void cloop_set_exception(PyObject *exception) {
+#if PY_VERSION_HEX >= 0x030C0000
+  PyErr_SetRaisedException(Py_NewRef(exception));
+#else
+  PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), Py_NewRef(exception),
+                PyException_GetTraceback(exception));
+#endif
+}
+
+/* Calls with the items of a tuple. */
+static inline PyObject *cloop_call(PyObject *callable, PyObject *args) {
+  return PyObject_Vectorcall(callable, ((PyTupleObject *)args)->ob_item,
+                             (size_t)PyTuple_GET_SIZE(args), NULL);
+}
+
+/* Calls in a context and drops the result: 0, or -1 with the exception set. */
+static inline int cloop_call_in(PyObject *context, PyObject *callable, PyObject *args) {
+  PyObject *result;
+  if (PyContext_Enter(context) < 0) return -1;
+  result = cloop_call(callable, args);
+  if (PyContext_Exit(context) < 0) {
+    Py_XDECREF(result);
+    return -1;
+  }
+  if (result == NULL) return -1;
+  Py_DECREF(result);
+  return 0;
+}
+
+/* The same with one argument. */
+static inline int cloop_call_one_in(PyObject *context, PyObject *callable, PyObject *argument) {
+  PyObject *result;
+  if (PyContext_Enter(context) < 0) return -1;
+  result = PyObject_CallOneArg(callable, argument);
+  if (PyContext_Exit(context) < 0) {
+    Py_XDECREF(result);
+    return -1;
+  }
+  if (result == NULL) return -1;
+  Py_DECREF(result);
+  return 0;
+}
+
+/* Resumes a coroutine or generator: what it yielded (PYGEN_NEXT) or returned (PYGEN_RETURN). With
+ * PYGEN_ERROR the result is None and the exception stays set, for the caller to take. */
+static inline PyObject *cloop_send(PyObject *coro, int *status) {
+  PyObject *result;
+  *status = (int)PyIter_Send(coro, Py_None, &result);
+  return *status == PYGEN_ERROR ? Py_NewRef(Py_None) : result;
+}
+
+/* The same, raising an exception where it waits. */
+static inline PyObject *cloop_throw(PyObject *coro, PyObject *exception, int *status) {
+  PyObject *result = PyObject_CallMethod(coro, "throw", "O", exception);
+  *status = PYGEN_NEXT;
+  if (result == NULL) {
+    *status = PYGEN_ERROR;
+    if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+      PyObject *stop = cloop_take_exception();
+      result = PyObject_GetAttrString(stop, "value");
+      Py_DECREF(stop);
+      if (result != NULL) *status = PYGEN_RETURN;
+    }
+  }
+  return *status == PYGEN_ERROR ? Py_NewRef(Py_None) : result;
+}
+
+/* A lock that exists only where several threads run Python at once; elsewhere the GIL is it. */
+#ifdef Py_GIL_DISABLED
+typedef PyMutex cloop_mutex;
+#define CLOOP_LOCK(mutex) PyMutex_Lock(mutex)
+#define CLOOP_UNLOCK(mutex) PyMutex_Unlock(mutex)
+#else
+typedef char cloop_mutex;
+#define CLOOP_LOCK(mutex) ((void)(mutex))
+#define CLOOP_UNLOCK(mutex) ((void)(mutex))
+#endif
+
+/* Slots of the lists that hold the ready deque, the timers and the watches. The lists are never
+ * handed out, so their sizes are what their owners made them. */
+static inline PyObject *cloop_list_take(PyObject *list, Py_ssize_t index) {
+  PyObject *item = PyList_GET_ITEM(list, index);
+  PyList_SET_ITEM(list, index, Py_NewRef(Py_None));
+  return item;
+}
+
+static inline void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *item) {
+  PyObject *old = PyList_GET_ITEM(list, index);
+  PyList_SET_ITEM(list, index, Py_NewRef(item));
+  Py_DECREF(old);
+}
+
+/* A free list for extension types that have a base class, which Cython's @freelist can't serve.
+ * It replaces tp_alloc and tp_free of the exact type; classes that inherit from it in Python get
+ * CPython's own from type.__new__. Off where several threads run Python at once (it has no lock). */
+#ifndef Py_GIL_DISABLED
+#define CLOOP_FREELIST(NAME, SIZE)                                                                 \
+  static PyTypeObject *NAME##_type;                                                                \
+  static PyObject *NAME##_items[SIZE];                                                             \
+  static int NAME##_count;                                                                         \
+  static PyObject *NAME##_alloc(PyTypeObject *type, Py_ssize_t n) {                                \
+    PyObject *self;                                                                                \
+    if (type != NAME##_type || NAME##_count == 0) return PyType_GenericAlloc(type, n);             \
+    self = NAME##_items[--NAME##_count];                                                           \
+    memset((char *)self + sizeof(PyObject), 0, (size_t)type->tp_basicsize - sizeof(PyObject));     \
+    (void)PyObject_Init(self, type);                                                               \
+    PyObject_GC_Track(self);                                                                       \
+    return self;                                                                                   \
+  }                                                                                                \
+  static void NAME##_free(void *memory) {                                                          \
+    PyObject *self = (PyObject *)memory;                                                           \
+    if (Py_TYPE(self) != NAME##_type || NAME##_count == SIZE) {                                    \
+      PyObject_GC_Del(self);                                                                       \
+      return;                                                                                      \
+    }                                                                                              \
+    /* The collector's header lies before the object; its finalized bit must not outlive it. */    \
+    ((uintptr_t *)self)[-1] = 0;                                                                   \
+    ((uintptr_t *)self)[-2] = 0;                                                                   \
+    NAME##_items[NAME##_count++] = self;                                                           \
+  }                                                                                                \
+  static inline void NAME##_install(PyTypeObject *type) {                                          \
+    NAME##_type = type;                                                                            \
+    type->tp_alloc = NAME##_alloc;                                                                 \
+    type->tp_free = NAME##_free;                                                                   \
+  }
+#else
+#define CLOOP_FREELIST(NAME, SIZE)                                                                 \
+  static inline void NAME##_install(PyTypeObject *type) { (void)type; }
+#endif
+
+/* ---- Sockets ------------------------------------------------------------------------------- */
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* macOS: SO_NOSIGPIPE; and CPython ignores SIGPIPE */
+#endif
+
+/* Accepts a connection, non-blocking and not inherited by children. */
+static inline int cloop_accept(int fd, struct sockaddr *address, socklen_t *length) {
+#if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
+  return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+  int connection = accept(fd, address, length);
+  if (connection >= 0) {
+    fcntl(connection, F_SETFD, FD_CLOEXEC);
+    fcntl(connection, F_SETFL, fcntl(connection, F_GETFL) | O_NONBLOCK);
+  }
+  return connection;
+#endif
+}
+
+/* ---- epoll --------------------------------------------------------------------------------- */
+
+#ifdef __linux__
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441 /* Linux 5.11; the number is the same on every architecture but alpha */
+#endif
+
+struct cloop_timespec64 {
+  int64_t tv_sec;
+  int64_t tv_nsec;
+};
+
+static inline int cloop_epoll_pwait2(int epfd, struct epoll_event *events, int max, int64_t timeout_ns) {
+  struct cloop_timespec64 timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+  return (int)syscall(SYS_epoll_pwait2, epfd, events, max, timeout_ns < 0 ? NULL : &timeout, NULL, 0);
+}
+#endif
+
+#endif

@@ -1,0 +1,55 @@
+"""CPython's C API as cloop uses it, and the return type of helpers that are called for their effect."""
+
+from cpython.object cimport PyObject, PyTypeObject
+
+# What a helper without a result returns. `void` with an implicit exception check costs a call of
+# PyErr_Occurred() after every call; this costs a comparison.
+cdef enum NoResult:
+    EXC = -1
+    OK = 0
+
+cdef extern from "Python.h":
+    PyObject *Py_None
+    void Py_INCREF(PyObject *)
+    void Py_DECREF(PyObject *)
+    void Py_XDECREF(PyObject *)
+
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+
+    const int PY_VERSION_HEX
+    bint PyCoro_CheckExact(object o)
+
+    object PyContext_CopyCurrent()
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+
+    object PyObject_CallNoArgs(object callable)
+    object PyObject_CallOneArg(object callable, object argument)
+
+    unsigned long PyThread_get_thread_ident() nogil
+    int PyErr_CheckSignals() except -1
+
+    object PyWeakref_NewRef(object referent, object callback)
+
+cdef extern from "compat.h":
+    const int CLOOP_DEBUG
+    object cloop_take_exception()
+    void cloop_set_exception(object exception)
+    # The status is a PySendResult; with PYGEN_ERROR the exception is set, for the caller to take.
+    object cloop_send(object coro, int *status)
+    object cloop_throw(object coro, object exception, int *status)
+    object cloop_call(object callable, object args)
+    # 0, or -1 with the exception set, for the caller to take.
+    int cloop_call_in(object context, object callable, object args)
+    int cloop_call_one_in(object context, object callable, object argument)
+
+    ctypedef struct cloop_mutex:
+        pass
+    void CLOOP_LOCK(cloop_mutex *mutex)
+    void CLOOP_UNLOCK(cloop_mutex *mutex)
+
+    PyObject *cloop_list_take(PyObject *list, Py_ssize_t index)
+    void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *item)

@@ -1,0 +1,60 @@
+"""Socket system calls."""
+
+from posix.types cimport off_t
+
+cdef extern from "<sys/types.h>" nogil:
+    pass
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned int socklen_t
+
+    struct sockaddr:
+        unsigned short sa_family
+
+    struct sockaddr_storage:
+        unsigned short ss_family
+
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+
+    struct msghdr:
+        void *msg_name
+        socklen_t msg_namelen
+        iovec *msg_iov
+        size_t msg_iovlen
+        void *msg_control
+        size_t msg_controllen
+        int msg_flags
+
+    enum:
+        AF_INET
+        AF_INET6
+        AF_UNIX
+        SHUT_RD
+        SHUT_WR
+        SHUT_RDWR
+        SOL_SOCKET
+        SO_ERROR
+        IPPROTO_TCP
+
+    ssize_t recv(int fd, void *buffer, size_t length, int flags)
+    ssize_t send(int fd, const void *buffer, size_t length, int flags)
+    ssize_t sendmsg(int fd, const msghdr *message, int flags)
+    int shutdown(int fd, int how)
+    int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+    int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+    int getsockname(int fd, sockaddr *address, socklen_t *length)
+    int getpeername(int fd, sockaddr *address, socklen_t *length)
+
+cdef extern from "<netinet/in.h>" nogil:
+    pass
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    enum:
+        TCP_NODELAY
+
+cdef extern from "compat.h" nogil:
+    enum:
+        MSG_NOSIGNAL
+    int cloop_accept(int fd, sockaddr *address, socklen_t *length)

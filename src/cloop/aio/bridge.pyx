@@ -1,0 +1,63 @@
+"""Futures of concurrent.futures as futures of the loop: asyncio.wrap_future for cloop's own.
+
+A worker thread that completes its future posts the bridge into the loop's inbox as itself.
+"""
+
+from asyncio import futures
+
+from cloop._c.pyapi cimport NoResult
+from cloop.aio.future cimport CANCELLED, PENDING, Future, new_future
+from cloop.core.reactor cimport Reactor
+
+cdef object convert = futures._convert_future_exc
+
+
+cdef class Bridge:
+    """Between one future of a thread (`source`) and one of a loop (`future`)."""
+
+    cdef:
+        Reactor loop
+        Future future
+        object source
+
+    def __call__(self, source):
+        """The source's done callback, in whatever thread completes it."""
+        if not self.loop.closed:
+            self.loop.soon_threadsafe(self, run_arrived)
+
+
+cdef NoResult run_arrived(object owner) except NoResult.EXC:
+    """Copy what the source has into the future."""
+    cdef Bridge self = <Bridge>owner
+    cdef Future future = self.future
+    if future.state != PENDING:
+        return NoResult.OK
+    if self.source.cancelled():
+        future.cancel_future(None)
+        return NoResult.OK
+    exception = self.source.exception()
+    if exception is not None:
+        return future.fail(convert(exception))
+    return future.finish(self.source.result())
+
+
+cdef NoResult run_done(object owner) except NoResult.EXC:
+    """The future is done: if it was cancelled, so shall be the source."""
+    cdef Bridge self = <Bridge>owner
+    if self.future.state == CANCELLED:
+        self.source.cancel()
+    return NoResult.OK
+
+
+def wrap(source, loop):
+    """A future of `loop` that completes as the concurrent.futures.Future `source` does."""
+    cdef Bridge bridge
+    if not isinstance(loop, Reactor) or (<Reactor>loop).own_call_soon:
+        return futures.wrap_future(source, loop=loop)
+    bridge = Bridge.__new__(Bridge)
+    bridge.loop = loop
+    bridge.source = source
+    bridge.future = new_future(loop)
+    bridge.future.add_waiter(bridge, run_done)
+    source.add_done_callback(bridge)
+    return bridge.future

@@ -1,0 +1,500 @@
+"""Future, as asyncio.Future; future.pxd is the manual.
+
+Derived in its rules and messages from CPython's asyncio/futures.py and Modules/_asynciomodule.c
+(PSF License Agreement).
+"""
+
+import types
+import warnings
+from asyncio import base_futures, events, exceptions, futures
+
+cimport cython
+from cpython.object cimport PyTypeObject
+
+from cloop._c.pyapi cimport (
+    PY_VERSION_HEX,
+    PyContext_CopyCurrent,
+    cloop_call_one_in,
+    cloop_set_exception,
+    cloop_take_exception,
+)
+from cloop.core.handle cimport caller_stack, new_handle, report
+
+cdef extern from *:
+    """
+    CLOOP_FREELIST(futures, 256)
+    """
+    void install_free_list "futures_install"(PyTypeObject *type)
+
+cdef object CancelledError = exceptions.CancelledError
+cdef object InvalidStateError = exceptions.InvalidStateError
+cdef object asyncio_future = futures.Future
+cdef object repr_info = base_futures._future_repr_info
+# 3.11 has a variant without the deprecation warning of the public function.
+cdef object get_event_loop = getattr(events, "_get_event_loop", events.get_event_loop)
+cdef tuple STATES = ("PENDING", "CANCELLED", "FINISHED")
+
+
+cdef class Waiter:
+    """A waiter of cloop's own in a future's list."""
+
+
+@cython.freelist(64)
+@cython.final
+cdef class FutureIter:
+    """What `await future` iterates."""
+
+    cdef Future future
+
+    def __iter__(self):
+        return self
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        cdef Future future = self.future
+        if future is None:
+            raise StopIteration
+        if future.state == PENDING:
+            if not future.blocking:
+                future.blocking = True
+                return future
+            raise RuntimeError("await wasn't used with future")
+        self.future = None
+        result = future.result()
+        if result is None:
+            raise StopIteration
+        raise StopIteration(result)
+
+    def send(self, value):
+        """Resume; the value is ignored, as futures have no use for it."""
+        return self.__next__()
+
+    def throw(self, typ, val=None, tb=None):
+        """Raise an exception where the await waits."""
+        if PY_VERSION_HEX >= 0x030C0000 and (val is not None or tb is not None):
+            warnings.warn("the (type, exc, tb) signature of throw() is deprecated, "
+                          "use the single-arg signature instead.", DeprecationWarning, stacklevel=1)
+        if tb is not None and not isinstance(tb, types.TracebackType):
+            raise TypeError("throw() third argument must be a traceback")
+        if isinstance(typ, type) and issubclass(typ, BaseException):
+            exception = val if isinstance(val, typ) else (
+                typ() if val is None else typ(*val) if isinstance(val, tuple) else typ(val))
+        elif isinstance(typ, BaseException):
+            if val is not None:
+                raise TypeError("instance exception may not have a separate value")
+            exception = typ
+        else:
+            raise TypeError("exceptions must be classes deriving BaseException or instances "
+                            f"of such a class, not {type(typ).__name__}")
+        self.future = None
+        raise exception if tb is None else exception.with_traceback(tb)
+
+    def close(self):
+        """End the iteration."""
+        self.future = None
+
+
+cdef FutureIter new_iter(Future future):
+    cdef FutureIter iterator = FutureIter.__new__(FutureIter)
+    iterator.future = future
+    return iterator
+
+
+cdef class Future:
+    """A result that comes later: asyncio.Future on a cloop loop."""
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+    def __init__(self, *, loop=None):
+        self.set_up(default_loop() if loop is None else loop)
+
+    cdef NoResult set_up(self, object loop) except NoResult.EXC:
+        self.loop = loop
+        self.reactor = None
+        if isinstance(loop, Reactor) and not (<Reactor>loop).own_call_soon:
+            self.reactor = <Reactor>loop
+        if self.state != PENDING or self.waiter is not None:
+            self.forget()
+        if (self.reactor.debug if self.reactor is not None else loop.get_debug()):
+            self.source_traceback = caller_stack()
+        return NoResult.OK
+
+    cdef NoResult forget(self) except NoResult.EXC:
+        """Back to the state of a new future, for a second __init__."""
+        self.state = PENDING
+        self.waiter = self.waiter_context = self.more = None
+        self.result_ = self.exception_ = self.exception_tb = None
+        self.cancel_message = self.cancelled_exc = self.source_traceback = None
+        self.log_traceback = self.blocking = False
+        return NoResult.OK
+
+    def __del__(self):
+        if self.log_traceback:
+            self.log_traceback = False
+            context = {
+                "message": f"{type(self).__name__} exception was never retrieved",
+                "exception": self.exception_,
+                "future": self,
+            }
+            if self.source_traceback:
+                context["source_traceback"] = self.source_traceback
+            self.loop.call_exception_handler(context)
+
+    @property
+    def __class__(self):
+        # The C type of asyncio can't be inherited from together with this one; being one to
+        # isinstance() is what asyncio and its users need.
+        return asyncio_future
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {' '.join(repr_info(self))}>"
+
+    # ---- State
+
+    def get_loop(self):
+        """The loop that the future belongs to."""
+        if self.loop is None:
+            raise RuntimeError(f"{type(self).__name__} object is not initialized.")
+        return self.loop
+
+    def done(self):
+        """Whether it has a result or an exception, or was cancelled."""
+        return self.state != PENDING
+
+    def cancelled(self):
+        """Whether it was cancelled."""
+        return self.state == CANCELLED
+
+    def result(self):
+        """The result; raises the exception that was set instead.
+
+        Raises CancelledError if it was cancelled, InvalidStateError if it is not done.
+        """
+        if self.state == PENDING:
+            self.get_loop()
+            raise InvalidStateError("Result is not set.")
+        if self.state == FINISHED and self.exception_ is None:
+            return self.result_
+        exception = self.outcome()
+        raise exception
+
+    def exception(self):
+        """The exception that was set, or None.
+
+        Raises CancelledError if it was cancelled, InvalidStateError if it is not done.
+        """
+        if self.state == CANCELLED:
+            raise self.make_cancelled_error()
+        if self.state == PENDING:
+            self.get_loop()
+            raise InvalidStateError("Exception is not set.")
+        self.log_traceback = False
+        return self.exception_
+
+    cdef object outcome(self):
+        if self.state == CANCELLED:
+            return self.make_cancelled_error()
+        if self.exception_ is None:
+            return None
+        self.log_traceback = False
+        # The traceback as it was when the exception was set: each raise here adds to it.
+        return self.exception_.with_traceback(self.exception_tb)
+
+    cdef object make_cancelled_error(self):
+        exception = self.cancelled_exc
+        if exception is not None:
+            self.cancelled_exc = None
+            return exception
+        if self.cancel_message is None:
+            return CancelledError()
+        return CancelledError(self.cancel_message)
+
+    def _make_cancelled_error(self):
+        return self.make_cancelled_error()
+
+    # ---- Completion
+
+    def set_result(self, result):
+        """Complete with a result. Raises InvalidStateError if it is done."""
+        if self.state != PENDING or self.loop is None:
+            self.refuse()
+        self.finish(result)
+
+    def set_exception(self, exception):
+        """Complete with an exception, a class or an instance.
+
+        Raises InvalidStateError if it is done, TypeError for what is no exception.
+        """
+        if self.state != PENDING or self.loop is None:
+            self.refuse()
+        self.fail(exception)
+
+    def cancel(self, msg=None):
+        """Cancel, with a message for the CancelledError. Returns False if it is done."""
+        if self.loop is None:
+            self.refuse()
+        return self.cancel_future(msg)
+
+    cdef NoResult refuse(self) except NoResult.EXC:
+        self.get_loop()
+        raise InvalidStateError("invalid state")
+
+    cdef NoResult finish(self, object result) except NoResult.EXC:
+        self.result_ = result
+        self.state = FINISHED
+        return self.schedule()
+
+    cdef NoResult fail(self, object exception) except NoResult.EXC:
+        if isinstance(exception, type):
+            exception = exception()
+        if not isinstance(exception, BaseException):
+            raise TypeError("invalid exception object")
+        if isinstance(exception, StopIteration):
+            text = ("StopIteration interacts badly with generators and cannot be raised into a "
+                    "Future")
+            if PY_VERSION_HEX < 0x030C0000:
+                raise TypeError(text)
+            replacement = RuntimeError(text)
+            replacement.__cause__ = replacement.__context__ = exception
+            exception = replacement
+        self.exception_ = exception
+        self.exception_tb = exception.__traceback__
+        self.state = FINISHED
+        self.schedule()
+        self.log_traceback = True
+        return NoResult.OK
+
+    cdef bint cancel_future(self, object message) except -1:
+        self.log_traceback = False
+        if self.state != PENDING:
+            return False
+        self.state = CANCELLED
+        self.cancel_message = message
+        self.schedule()
+        return True
+
+    # ---- Waiters
+
+    def add_done_callback(self, fn, /, *, context=None):
+        """Call fn(future) when it is done; in the next turn if it is done already."""
+        if self.state != PENDING or self.loop is None:
+            self.get_loop().call_soon(fn, self, context=context)
+            return
+        if context is None:
+            context = PyContext_CopyCurrent()
+        if self.waiter is None:
+            self.waiter = fn
+            self.waiter_context = context
+            self.waiter_run = NULL
+        elif self.more is None:
+            self.more = [(fn, context)]
+        else:
+            self.more.append((fn, context))
+
+    def remove_done_callback(self, fn, /):
+        """Remove all instances of a callback. Returns how many there were."""
+        if self.state != PENDING or self.waiter is None:
+            self.get_loop()
+            return 0
+        cdef list kept = []
+        # The comparison is user code: it may add and remove callbacks, which asyncio keeps up with
+        # by looking at each once.
+        entries = self.entries()
+        for entry in entries:
+            if isinstance(entry, Waiter) or not entry[0] == fn:
+                kept.append(entry)
+        removed = len(entries) - len(kept)
+        if removed and self.state == PENDING:
+            now = self.entries()
+            self.set_entries(kept + now[len(entries):])
+        return removed
+
+    cdef list entries(self):
+        """All waiters, each as in `more`."""
+        if self.waiter is None:
+            return []
+        cdef Waiter first
+        if self.waiter_run == NULL:
+            entries = [(self.waiter, self.waiter_context)]
+        else:
+            first = Waiter.__new__(Waiter)
+            first.owner = self.waiter
+            first.run = self.waiter_run
+            entries = [first]
+        return entries if self.more is None else entries + self.more
+
+    cdef NoResult set_entries(self, list entries) except NoResult.EXC:
+        self.waiter = self.waiter_context = self.more = None
+        self.waiter_run = NULL
+        if entries:
+            first = entries[0]
+            if isinstance(first, Waiter):
+                self.waiter = (<Waiter>first).owner
+                self.waiter_run = (<Waiter>first).run
+            else:
+                self.waiter, self.waiter_context = first
+            self.more = entries[1:] or None
+        return NoResult.OK
+
+    cdef NoResult add_waiter(self, object owner, run_t run) except NoResult.EXC:
+        cdef Waiter waiter
+        if self.waiter is None:
+            self.waiter = owner
+            self.waiter_run = run
+            return NoResult.OK
+        waiter = Waiter.__new__(Waiter)
+        waiter.owner = owner
+        waiter.run = run
+        if self.more is None:
+            self.more = [waiter]
+        else:
+            self.more.append(waiter)
+        return NoResult.OK
+
+    cdef NoResult remove_waiter(self, object owner) except NoResult.EXC:
+        """Take back add_waiter(owner, ...); does nothing where it is not there any more."""
+        cdef list kept = []
+        if self.state != PENDING:
+            return NoResult.OK
+        for entry in self.entries():
+            if not isinstance(entry, Waiter) or (<Waiter>entry).owner is not owner:
+                kept.append(entry)
+        return self.set_entries(kept)
+
+    cdef NoResult schedule(self) except NoResult.EXC:
+        """Let all waiters run in the next turn, in their order."""
+        cdef object owner
+        if self.waiter is None:
+            return NoResult.OK
+        if self.more is not None or self.reactor is None:
+            return self.schedule_all()
+        if self.waiter_run != NULL:
+            owner = self.waiter
+            self.waiter = None
+            return self.reactor.soon(owner, self.waiter_run)
+        if self.reactor.debug:
+            # With a handle, which knows who scheduled it.
+            return self.schedule_all()
+        return self.reactor.soon(self, run_callback)
+
+    cdef NoResult schedule_all(self) except NoResult.EXC:
+        cdef list entries = self.entries()
+        self.waiter = self.waiter_context = self.more = None
+        for entry in entries:
+            if isinstance(entry, Waiter):
+                self.reactor.soon((<Waiter>entry).owner, (<Waiter>entry).run)
+            else:
+                self.loop.call_soon(entry[0], self, context=entry[1])
+        return NoResult.OK
+
+    # ---- Awaiting
+
+    def __await__(self):
+        return new_iter(self)
+
+    def __iter__(self):
+        return new_iter(self)
+
+    # ---- asyncio's private names, which asyncio itself and libraries read
+
+    @property
+    def _asyncio_future_blocking(self):
+        return self.blocking
+
+    @_asyncio_future_blocking.setter
+    def _asyncio_future_blocking(self, value):
+        self.blocking = bool(value)
+
+    @property
+    def _asyncio_awaited_by(self):
+        """What waits for this future, as a frozenset of futures; None if nothing does (3.14)."""
+        awaiting = set(self.awaited_by or ())
+        if self.state == PENDING:
+            for entry in self.entries():
+                if isinstance(entry, Waiter) and isinstance((<Waiter>entry).owner, Future):
+                    awaiting.add((<Waiter>entry).owner)
+        return frozenset(awaiting) or None
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    @property
+    def _state(self):
+        return STATES[self.state]
+
+    @property
+    def _callbacks(self):
+        if self.state != PENDING:
+            return None
+        callbacks = []
+        for entry in self.entries():
+            if isinstance(entry, Waiter):
+                owner = (<Waiter>entry).owner
+                callbacks.append((getattr(owner, "task_wakeup", owner), getattr(owner, "_context", None)))
+            else:
+                callbacks.append(entry)
+        return callbacks or None
+
+    @property
+    def _result(self):
+        return self.result_
+
+    @property
+    def _exception(self):
+        return self.exception_
+
+    @property
+    def _cancel_message(self):
+        return self.cancel_message
+
+    @_cancel_message.setter
+    def _cancel_message(self, value):
+        self.cancel_message = value
+
+    @property
+    def _source_traceback(self):
+        return self.source_traceback
+
+    @property
+    def _log_traceback(self):
+        return self.log_traceback
+
+    @_log_traceback.setter
+    def _log_traceback(self, value):
+        if value:
+            raise ValueError("_log_traceback can only be set to False")
+        self.log_traceback = False
+
+
+install_free_list(<PyTypeObject *>Future)
+
+
+cdef object default_loop():
+    return get_event_loop()
+
+
+cdef Future new_future(Reactor loop):
+    cdef Future self = Future.__new__(Future)
+    self.loop = loop
+    if not loop.own_call_soon:
+        self.reactor = loop
+    if loop.debug:
+        self.source_traceback = caller_stack()
+    return self
+
+
+cdef NoResult run_callback(object owner) except NoResult.EXC:
+    """Call the one callback of a future that is done."""
+    cdef Future self = <Future>owner
+    cdef object callback = self.waiter
+    cdef object context = self.waiter_context
+    self.waiter = self.waiter_context = None
+    if callback is not None and cloop_call_one_in(context, callback, self) < 0:
+        exception = cloop_take_exception()
+        handle = new_handle(self.loop, callback, (self,), context)
+        cloop_set_exception(exception)
+        return report(self.loop, callback, (self,), handle, None)
+    return NoResult.OK

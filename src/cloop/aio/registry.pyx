@@ -1,0 +1,131 @@
+"""The current task and the set of all tasks; registry.pxd is the manual.
+
+asyncio.all_tasks() iterates the standard library's WeakSet of tasks. Adding a task to that from
+Python costs more than a task switch, and a weak reference with a callback for each task as much
+again. Instead each loop links its tasks into a ring, and the set inside the WeakSet (its `data`)
+becomes one that, when somebody iterates it, also yields weak references to the tasks of the rings.
+Tasks of other loops go into the set as ever.
+"""
+
+import sys
+import weakref
+from asyncio import tasks
+
+from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError, PyDict_SetItem
+from cpython.object cimport PyObject
+
+from cloop._c.pyapi cimport PY_VERSION_HEX, PyWeakref_NewRef
+from cloop.core.reactor cimport Node
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o)
+
+# 3.14 moved the current task from a dict of the module into the thread's state.
+cdef bint in_thread_state = PY_VERSION_HEX >= 0x030E0000
+cdef dict current_tasks = {} if in_thread_state else tasks._current_tasks
+cdef object swap_in_thread_state = getattr(tasks, "_swap_current_task", None)
+cdef object enter_foreign = tasks._enter_task
+
+cdef object loops = weakref.WeakSet()
+
+
+cdef NoResult enter_task(Reactor loop, object task) except NoResult.EXC:
+    cdef PyObject *other
+    if in_thread_state:
+        other_task = swap_in_thread_state(loop, task)
+        if loop.current is None and other_task is not None:
+            swap_in_thread_state(loop, other_task)
+            raise RuntimeError(f"Cannot enter into task {task!r} while another task "
+                               f"{other_task!r} is being executed.")
+    else:
+        if loop.current is None:
+            other = PyDict_GetItemWithError(current_tasks, loop)
+            if other != NULL:
+                raise RuntimeError(f"Cannot enter into task {task!r} while another task "
+                                   f"{<object>other!r} is being executed.")
+        PyDict_SetItem(current_tasks, loop, task)
+    loop.current = task
+    return NoResult.OK
+
+
+cdef NoResult leave_task(Reactor loop) except NoResult.EXC:
+    loop.current = None
+    if in_thread_state:
+        swap_in_thread_state(loop, None)
+    elif PyDict_GetItemWithError(current_tasks, loop) != NULL:
+        PyDict_DelItem(current_tasks, loop)
+    return NoResult.OK
+
+
+cdef object swap_current_task(object loop, object task):
+    if in_thread_state:
+        return swap_in_thread_state(loop, task)
+    previous = current_tasks.get(loop)
+    if task is None:
+        current_tasks.pop(loop, None)
+    else:
+        current_tasks[loop] = task
+    return previous
+
+
+cdef NoResult register_foreign(object task) except NoResult.EXC:
+    tasks._register_task(task)
+    return NoResult.OK
+
+
+cdef NoResult register_loop(Reactor loop) except NoResult.EXC:
+    loops.add(loop)
+    return NoResult.OK
+
+
+cdef list tasks_of(Reactor loop):
+    """The tasks of a loop that are not done."""
+    cdef Node *node
+    cdef list found = []
+    # Keeping one may make the list grow, which may run the collector and so change the ring: count
+    # first, make room, then fill it in one go.
+    cdef Py_ssize_t size = 0
+    node = loop.tasks.next
+    while node != &loop.tasks:
+        size += 1
+        node = node.next
+    found = [None] * size
+    node = loop.tasks.next
+    while node != &loop.tasks and size > 0:
+        size -= 1
+        # One that is being freed is not to be had any more.
+        if Py_REFCNT(node.object) > 0:
+            found[size] = <object>node.object
+        node = node.next
+    return [task for task in found if task is not None]
+
+
+def live_references():
+    """Weak references to the tasks of all of cloop's loops, as a list."""
+    return [PyWeakref_NewRef(task, None) for loop in list(loops) for task in tasks_of(loop)]
+
+
+class ScheduledTasks(set):
+    """The references inside asyncio's WeakSet of tasks, and those to cloop's tasks."""
+
+    __slots__ = ()
+
+    def __iter__(self):
+        return iter([*set.__iter__(self), *live_references()])
+
+    def __len__(self):
+        return set.__len__(self) + len(live_references())
+
+    def __contains__(self, reference):
+        return set.__contains__(self, reference) or reference in live_references()
+
+
+def watch_all_tasks():
+    """Let asyncio.all_tasks() find cloop's tasks too."""
+    known = getattr(tasks, "_scheduled_tasks", None)
+    if known is None:
+        known = tasks._all_tasks  # its name up to 3.11
+    known.data = ScheduledTasks(known.data)
+
+
+watch_all_tasks()

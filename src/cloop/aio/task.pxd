@@ -1,0 +1,50 @@
+"""Task, as asyncio.Task, and the coroutine driver.
+
+task.py is the code, in Python syntax; this is the manual of its fields. A task enters the ready
+deque as itself with `run_task`, when it is made, when it yielded, and when the future that it waits
+for is done.
+"""
+
+from cloop._c.pyapi cimport NoResult
+from cloop.aio.future cimport Future
+from cloop.core.reactor cimport Node
+
+cdef class Task(Future):
+    cdef:
+        object coro
+        object context          # the contextvars.Context it runs in
+        # What it waits for: a future, done or not; None while it runs or while it is in the ready
+        # deque for another reason.
+        object fut_waiter
+        object pending_error    # raised in the coroutine at the next step; None: it goes on
+        object name             # None until somebody asks for it
+        long long number        # of a task that was given no name
+        int num_cancels_requested
+        bint must_cancel        # the next step raises CancelledError in the coroutine
+        bint log_destroy_pending
+        Node node               # in the ring of the loop's tasks, until it is done
+
+        NoResult begin(self, object coro, object context) except NoResult.EXC
+        NoResult start(self) except NoResult.EXC
+        NoResult start_eagerly(self) except NoResult.EXC
+        NoResult step(self, object error) except NoResult.EXC
+        NoResult resume(self, object error) except NoResult.EXC
+        NoResult returned(self, object result) except NoResult.EXC
+        NoResult raised(self) except NoResult.EXC
+        NoResult yielded(self, object result) except NoResult.EXC
+        NoResult wait_for_future(self, Future future) except NoResult.EXC
+        NoResult wait_for_object(self, object future) except NoResult.EXC
+        NoResult broken(self, object exception) except NoResult.EXC
+        NoResult fail_soon(self, str message) except NoResult.EXC
+        NoResult step_soon(self, object error) except NoResult.EXC
+        NoResult ended(self) except NoResult.EXC
+        bint cancel_task(self, object message) except -1
+
+# A task of a cloop loop, scheduled; `context` may be None. The caller has checked `coro`.
+cdef Task new_task(object loop, object coro, object name, object context)
+
+# Raises TypeError for what is no coroutine.
+cdef NoResult check_coroutine(object coro) except NoResult.EXC
+
+# Runs a task from the ready deque.
+cdef NoResult run_task(object owner) except NoResult.EXC

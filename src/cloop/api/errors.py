@@ -1,0 +1,102 @@
+"""The exception handler: what becomes of errors that nobody waits for.
+
+Derived from CPython's asyncio/base_events.py (PSF License Agreement).
+"""
+
+import traceback
+from asyncio.log import logger
+
+
+def get_exception_handler(loop):
+    """The handler set by set_exception_handler(), or None for the default one."""
+    return loop._exception_handler
+
+
+def set_exception_handler(loop, handler):
+    """Report errors by handler(loop, context); None for the default. TypeError if not callable."""
+    if handler is not None and not callable(handler):
+        raise TypeError(f"A callable object or None is expected, got {handler!r}")
+    loop._exception_handler = handler
+
+
+def format_context(context, current_handle):
+    """The lines of a report after its message."""
+    if (
+        "source_traceback" not in context
+        and current_handle is not None
+        and current_handle._source_traceback
+    ):
+        context["handle_traceback"] = current_handle._source_traceback
+    for key in sorted(context):
+        if key in {"message", "exception"}:
+            continue
+        value = context[key]
+        if key == "source_traceback":
+            value = "Object created at (most recent call last):\n" + "".join(
+                traceback.format_list(value)
+            ).rstrip()
+        elif key == "handle_traceback":
+            value = "Handle created at (most recent call last):\n" + "".join(
+                traceback.format_list(value)
+            ).rstrip()
+        else:
+            value = repr(value)
+        yield f"{key}: {value}"
+
+
+def default_exception_handler(loop, context):
+    """Log an error with what is known of it.
+
+    `context` has 'message' and optionally 'exception', 'future', 'task', 'handle', 'protocol',
+    'transport', 'socket', 'source_traceback' and others.
+    """
+    message = context.get("message") or "Unhandled exception in event loop"
+    exception = context.get("exception")
+    exc_info = (type(exception), exception, exception.__traceback__) if exception is not None else False
+    lines = [message, *format_context(context, getattr(loop, "_current_handle", None))]
+    logger.error("\n".join(lines), exc_info=exc_info)
+
+
+def call_exception_handler(loop, context):
+    """Report an error: by the loop's handler, in the context of what it came from."""
+    handler = loop._exception_handler
+    if handler is None:
+        try:
+            loop.default_exception_handler(context)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            # The default handler may be a subclass's.
+            logger.error("Exception in default exception handler", exc_info=True)
+        return
+    try:
+        thing = context.get("task") or context.get("future") or context.get("handle")
+        run_in = thing.get_context() if thing is not None and hasattr(thing, "get_context") else None
+        if run_in is not None and hasattr(run_in, "run"):
+            run_in.run(handler, loop, context)
+        else:
+            handler(loop, context)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
+        report_failed_handler(loop, exc, context)
+
+
+def report_failed_handler(loop, exception, context):
+    """Report an error of the user's own exception handler."""
+    try:
+        loop.default_exception_handler(
+            {
+                "message": "Unhandled error in exception handler",
+                "exception": exception,
+                "context": context,
+            }
+        )
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:
+        logger.error(
+            "Exception in default exception handler while handling an unexpected error in custom "
+            "exception handler",
+            exc_info=True,
+        )

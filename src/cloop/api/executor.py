@@ -1,0 +1,84 @@
+"""Executors: calls that block, in threads.
+
+Derived from CPython's asyncio/base_events.py (PSF License Agreement).
+"""
+
+import asyncio
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+from cloop.aio.bridge import wrap
+
+
+def run_in_executor(loop, executor, func, *args):
+    """Call func(*args) in an executor; None for the default one. Returns a Future."""
+    loop._check_closed()
+    if loop.get_debug():
+        loop._check_callback(func, "run_in_executor")
+    if executor is None:
+        executor = loop._default_executor
+        if loop._executor_shutdown_called:
+            raise RuntimeError("Executor shutdown has been called")
+        if executor is None:
+            executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+            loop._default_executor = executor
+    return wrap(executor.submit(func, *args), loop)
+
+
+def set_default_executor(loop, executor):
+    """Use a ThreadPoolExecutor where run_in_executor() is given None. TypeError for others."""
+    if not isinstance(executor, ThreadPoolExecutor):
+        raise TypeError("executor must be ThreadPoolExecutor instance")
+    loop._default_executor = executor
+
+
+async def shutdown_default_executor(loop, timeout=None):
+    """Wait for the default executor's threads, `timeout` seconds at most; then warn and go on."""
+    loop._executor_shutdown_called = True
+    if loop._default_executor is None:
+        return
+    future = loop.create_future()
+    thread = threading.Thread(target=shut_down_in_thread, args=(loop, future))
+    thread.start()
+    if sys.version_info < (3, 12):
+        # No time-out before 3.12.
+        try:
+            await future
+        finally:
+            thread.join()
+        return
+    try:
+        async with asyncio.timeout(timeout):
+            await future
+    except TimeoutError:
+        warnings.warn(
+            f"The executor did not finishing joining its threads within {timeout} seconds.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        loop._default_executor.shutdown(wait=False)
+    else:
+        thread.join()
+
+
+def shut_down_in_thread(loop, future):
+    """Wait for the executor in a thread of its own, and tell the loop."""
+    try:
+        loop._default_executor.shutdown(wait=True)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(finish, future, None)
+    except Exception as exc:
+        if not loop.is_closed() and not future.cancelled():
+            loop.call_soon_threadsafe(finish, future, exc)
+
+
+def finish(future, exception):
+    """Complete a future that may be cancelled meanwhile."""
+    if future.done():
+        return
+    if exception is None:
+        future.set_result(None)
+    else:
+        future.set_exception(exception)

@@ -1,0 +1,230 @@
+"""BaseLoop: the reactor with futures and tasks, and how it runs.
+
+The engine's share of asyncio's event loop. `cloop.loop.Loop` is the class that users get: it adds
+what is called once per connection, in Python.
+
+Derived in its rules and messages from CPython's asyncio/base_events.py (PSF License Agreement).
+"""
+
+import sys
+from asyncio import constants, events, futures, tasks
+from asyncio.log import logger
+
+from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident
+from cloop.aio.future cimport Future, new_future
+from cloop.aio.registry cimport leave_task, register_loop
+from cloop.aio.task cimport check_coroutine, new_task, run_task
+from cloop.core.reactor cimport Reactor
+
+cdef object set_running_loop = events._set_running_loop
+cdef object get_running_loop = events._get_running_loop
+cdef object isfuture = futures.isfuture
+cdef object ensure_future = tasks.ensure_future
+# 3.13.3 and 3.14 hand every keyword of create_task on to the task factory, the name included;
+# before, the loop sets the name itself.
+cdef bint factory_takes_name = sys.version_info >= (3, 13, 3)
+
+
+cdef class BaseLoop(Reactor):
+    """The engine of `cloop.Loop`."""
+
+    cdef object task_factory
+    cdef object old_agen_hooks
+    cdef bint tracking_origins
+    cdef object saved_origin_depth
+
+    def __cinit__(self, *args, **kwargs):
+        self.sticky_run = run_task
+        self.leave = leave_task
+        register_loop(self)
+
+    # ---- Futures and tasks
+
+    def create_future(self):
+        """A Future of this loop."""
+        return new_future(self)
+
+    def create_task(self, coro, *, name=None, context=None, **kwargs):
+        """Schedule a coroutine as a Task.
+
+        `name` and `context` (a contextvars.Context; a copy of the current one by default) are the
+        task's. Further keywords are those of the running version's asyncio.Task. Returns what the
+        task factory makes, a Task by default. Raises TypeError for what is no coroutine.
+        """
+        self.check_closed()
+        if self.task_factory is not None:
+            return self.make_task(coro, name, context, kwargs)
+        if kwargs:
+            return self.make_default_task(coro, name, context, kwargs)
+        check_coroutine(coro)
+        return new_task(self, coro, name, context)
+
+    def set_task_factory(self, factory):
+        """Make tasks by factory(loop, coro, **keywords); None for Task.
+
+        Raises TypeError where it is not callable.
+        """
+        if factory is not None and not callable(factory):
+            raise TypeError("task factory must be a callable or None")
+        self.task_factory = factory
+
+    def get_task_factory(self):
+        """The task factory, or None."""
+        return self.task_factory
+
+    cdef object make_task(self, object coro, object name, object context, dict kwargs):
+        """A task by the factory, which gets no keyword that the user did not give."""
+        if context is not None:
+            kwargs["context"] = context
+        if factory_takes_name:
+            if name is not None:
+                kwargs["name"] = name
+            return self.task_factory(self, coro, **kwargs)
+        task = self.task_factory(self, coro, **kwargs)
+        if sys.version_info >= (3, 13):
+            task.set_name(name)
+        else:
+            tasks._set_task_name(task, name)
+        return task
+
+    cdef object make_default_task(self, object coro, object name, object context, dict kwargs):
+        from cloop.aio.task import Task
+        if not factory_takes_name and not (kwargs.keys() <= {"eager_start"} and sys.version_info >= (3, 14)):
+            unknown = next(iter(kwargs))
+            raise TypeError(f"create_task() got an unexpected keyword argument {unknown!r}")
+        return Task(coro, loop=self, name=name, context=context, **kwargs)
+
+    # ---- Running
+
+    def run_forever(self):
+        """Run until stop() is called. Raises RuntimeError if a loop runs in this thread already."""
+        self._run_forever_setup()
+        try:
+            while True:
+                self.turn()
+                if self.stopping:
+                    break
+        finally:
+            self._run_forever_cleanup()
+
+    def run_until_complete(self, future):
+        """Run until a future is done, or the task made of a coroutine. Returns its result.
+
+        Raises RuntimeError if the loop is stopped before, or if one runs in this thread already;
+        then the coroutine has not started.
+        """
+        self.check_closed()
+        self.check_running()
+        new = not isfuture(future)
+        future = ensure_future(future, loop=self)
+        if new:
+            # An exception tells if it does not complete; there is no need for another report.
+            future._log_destroy_pending = False
+        future.add_done_callback(stop_loop_of)
+        try:
+            self.run_forever()
+        except BaseException:
+            if new and future.done() and not future.cancelled():
+                # The caller gets the exception that ended the run, and has no access to the task.
+                future.exception()
+            raise
+        finally:
+            future.remove_done_callback(stop_loop_of)
+        if not future.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return future.result()
+
+    def is_running(self):
+        """Whether the loop runs."""
+        return self.thread != 0
+
+    def _run_forever_setup(self):
+        self.check_closed()
+        self.check_running()
+        self._set_coroutine_origin_tracking(self.debug)
+        self.old_agen_hooks = sys.get_asyncgen_hooks()
+        self.thread = PyThread_get_thread_ident()
+        sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook,
+                               finalizer=self._asyncgen_finalizer_hook)
+        set_running_loop(self)
+
+    def _run_forever_cleanup(self):
+        self.stopping = False
+        self.thread = 0
+        set_running_loop(None)
+        self._set_coroutine_origin_tracking(False)
+        hooks, self.old_agen_hooks = self.old_agen_hooks, None
+        if hooks is not None:
+            sys.set_asyncgen_hooks(*hooks)
+
+    cdef NoResult check_running(self) except NoResult.EXC:
+        if self.thread != 0:
+            raise RuntimeError("This event loop is already running")
+        if get_running_loop() is not None:
+            raise RuntimeError("Cannot run the event loop while another loop is running")
+        return NoResult.OK
+
+    def _check_running(self):
+        self.check_running()
+
+    # ---- Debug mode
+
+    def get_debug(self):
+        """Whether debug mode is on."""
+        return self.debug
+
+    def set_debug(self, enabled):
+        """Switch debug mode: checks, slow-callback reports, source tracebacks."""
+        self.debug = enabled
+        if self.thread != 0:
+            self.call_soon_threadsafe(self._set_coroutine_origin_tracking, enabled)
+
+    @property
+    def _debug(self):
+        return self.debug
+
+    @_debug.setter
+    def _debug(self, enabled):
+        self.debug = enabled
+
+    def _set_coroutine_origin_tracking(self, enabled):
+        if bool(enabled) == self.tracking_origins:
+            return
+        if enabled:
+            self.saved_origin_depth = sys.get_coroutine_origin_tracking_depth()
+            sys.set_coroutine_origin_tracking_depth(constants.DEBUG_STACK_DEPTH)
+        else:
+            sys.set_coroutine_origin_tracking_depth(self.saved_origin_depth)
+        self.tracking_origins = enabled
+
+    # ---- The end
+
+    def _release(self):
+        """Mark the loop closed, drop what it holds and close the poller. Once."""
+        if self.thread != 0:
+            raise RuntimeError("Cannot close a running event loop")
+        if self.closed:
+            return False
+        if self.debug:
+            logger.debug("Close %r", self)
+        self.release()
+        return True
+
+    def _watched(self):
+        """What is watched: a dict of descriptor to (reader's owner, writer's owner)."""
+        return self.watches.snapshot()
+
+    def _follow_overrides(self, own_call_soon, own_time):
+        """Schedule through the instance's own call_soon, and measure by its own time()."""
+        self.own_call_soon = own_call_soon
+        self.own_time = own_time
+
+
+def stop_loop_of(future):
+    """Stop the loop of a future that is done."""
+    if not future.cancelled():
+        exception = future.exception()
+        if isinstance(exception, (SystemExit, KeyboardInterrupt)):
+            # It ended the run itself.
+            return
+    futures._get_loop(future).stop()

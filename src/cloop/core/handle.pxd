@@ -1,0 +1,44 @@
+"""Handle: a callback with its arguments and context, as asyncio.Handle.
+
+TimerHandle (core/timer) inherits from it. `run_handle` is how one runs from the ready deque.
+"""
+
+from cloop._c.pyapi cimport NoResult
+
+cdef class Handle:
+    cdef:
+        object loop              # the loop, for its exception handler
+        object callback          # None once cancelled
+        tuple args               # None once cancelled
+        object context           # a contextvars.Context, never entered while the handle waits
+        object source_traceback  # a StackSummary of who made it, in debug mode; else None
+        object repr_text         # what it was, for a cancelled handle in debug mode; else None
+        object __weakref__
+        bint cancelled_
+
+        NoResult drop(self) except NoResult.EXC
+
+# A handle to be run; `context` is copied from the running one where it is None.
+cdef Handle new_handle(object loop, object callback, tuple args, object context)
+
+# Fill the fields that every handle has.
+cdef inline NoResult set_up(Handle self, object loop, object callback, tuple args,
+                            object context) except NoResult.EXC:
+    from_context(self, context)
+    self.loop = loop
+    self.callback = callback
+    self.args = args
+    return NoResult.OK
+
+cdef NoResult from_context(Handle self, object context) except NoResult.EXC
+
+# The stack of whoever called into compiled code, for debug mode.
+cdef object caller_stack()
+
+# Runs a Handle from the ready deque; its exceptions go to the loop's exception handler.
+cdef NoResult run_handle(object owner) except NoResult.EXC
+
+# Reports the exception that is set, out of `callback`, to the loop's exception handler;
+# KeyboardInterrupt and SystemExit stay set instead.
+cdef NoResult report(object loop, object callback, tuple args, object handle,
+                     object source_traceback) except NoResult.EXC

@@ -1,0 +1,178 @@
+"""Handle, as asyncio.Handle; handle.pxd is the manual.
+
+Derived from CPython's asyncio/events.py (PSF License Agreement); messages and repr are asyncio's.
+"""
+
+import sys
+from asyncio import events, format_helpers
+
+from cpython.object cimport PyTypeObject
+
+from cloop._c.pyapi cimport (
+    CLOOP_DEBUG,
+    PyContext_CopyCurrent,
+    cloop_call_in,
+    cloop_set_exception,
+    cloop_take_exception,
+)
+from cloop.core.counts cimport HANDLES, count
+
+cdef extern from *:
+    """
+    CLOOP_FREELIST(handles, 256)
+    """
+    void install_free_list "handles_install"(PyTypeObject *type)
+
+cdef object asyncio_handle = events.Handle
+cdef object format_callback = format_helpers._format_callback_source
+cdef object extract_stack = format_helpers.extract_stack
+# 3.14 leaves arguments out of the text unless debug mode is on.
+cdef bint format_takes_debug = sys.version_info >= (3, 14)
+
+
+cdef class Handle:
+    """A callback to be called by the loop, from call_soon() and call_soon_threadsafe()."""
+
+    def __cinit__(self):
+        if CLOOP_DEBUG:
+            count(HANDLES, 1)
+
+    def __init__(self, callback, args, loop, context=None):
+        set_up(self, loop, callback, tuple(args), context)
+        if loop.get_debug():
+            self.source_traceback = caller_stack()
+
+    def __dealloc__(self):
+        if CLOOP_DEBUG:
+            count(HANDLES, -1)
+
+    @property
+    def __class__(self):
+        # asyncio.Handle is a plain class with slots; being one to isinstance() is what users need.
+        return asyncio_handle
+
+    def cancel(self):
+        """Keep the callback from being called; does nothing once it was called or cancelled."""
+        self.drop()
+
+    def cancelled(self):
+        """Whether cancel() was called."""
+        return self.cancelled_
+
+    def get_context(self):
+        """The contextvars.Context that the callback runs in."""
+        return self.context
+
+    cdef NoResult drop(self) except NoResult.EXC:
+        if self.cancelled_:
+            return NoResult.OK
+        if self.source_traceback is not None:
+            self.repr_text = repr(self)
+        self.cancelled_ = True
+        # Frees what the callback holds now, not when the entry comes up.
+        self.callback = None
+        self.args = None
+        return NoResult.OK
+
+    def _run(self):
+        run_handle(self)
+
+    def _repr_info(self):
+        info = [type(self).__name__]
+        if self.cancelled_:
+            info.append("cancelled")
+        if self.callback is not None:
+            if format_takes_debug:
+                info.append(format_callback(self.callback, self.args, debug=self.loop.get_debug()))
+            else:
+                info.append(format_callback(self.callback, self.args))
+        if self.source_traceback:
+            frame = self.source_traceback[len(self.source_traceback) - 1]
+            info.append(f"created at {frame[0]}:{frame[1]}")
+        return info
+
+    def __repr__(self):
+        if self.repr_text is not None:
+            return self.repr_text
+        return f"<{' '.join(self._repr_info())}>"
+
+    # asyncio's private names, which tools read.
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    @property
+    def _callback(self):
+        return self.callback
+
+    @_callback.setter
+    def _callback(self, value):
+        self.callback = value
+
+    @property
+    def _args(self):
+        return self.args
+
+    @_args.setter
+    def _args(self, value):
+        self.args = value
+
+    @property
+    def _context(self):
+        return self.context
+
+    @property
+    def _cancelled(self):
+        return self.cancelled_
+
+    @property
+    def _source_traceback(self):
+        return self.source_traceback
+
+
+install_free_list(<PyTypeObject *>Handle)
+
+
+cdef NoResult from_context(Handle self, object context) except NoResult.EXC:
+    self.context = PyContext_CopyCurrent() if context is None else context
+    return NoResult.OK
+
+
+cdef Handle new_handle(object loop, object callback, tuple args, object context):
+    cdef Handle self = Handle.__new__(Handle)
+    set_up(self, loop, callback, args, context)
+    return self
+
+
+cdef object caller_stack():
+    return extract_stack(sys._getframe(0))
+
+
+cdef NoResult run_handle(object owner) except NoResult.EXC:
+    cdef Handle self = <Handle>owner
+    if self.cancelled_:
+        return NoResult.OK
+    # Both may be dropped by the callback itself.
+    cdef object callback = self.callback
+    cdef tuple args = self.args
+    if cloop_call_in(self.context, callback, args) < 0:
+        return report(self.loop, callback, args, self, self.source_traceback)
+    return NoResult.OK
+
+
+cdef NoResult report(object loop, object callback, tuple args, object handle,
+                     object source_traceback) except NoResult.EXC:
+    cdef object exception = cloop_take_exception()
+    if isinstance(exception, (KeyboardInterrupt, SystemExit)):
+        cloop_set_exception(exception)
+        return NoResult.EXC
+    if format_takes_debug:
+        text = format_callback(callback, args, debug=loop.get_debug())
+    else:
+        text = format_callback(callback, args)
+    context = {"message": f"Exception in callback {text}", "exception": exception, "handle": handle}
+    if source_traceback:
+        context["source_traceback"] = source_traceback
+    loop.call_exception_handler(context)
+    return NoResult.OK

@@ -1,0 +1,103 @@
+"""The reactor: run what is ready. The engine of one loop, without futures, tasks and transports.
+
+See reactor.pyx for the order of a turn. Upper rooms push entries with `soon`, watch descriptors
+through `watches`, and pass entries from other threads through `inbox`.
+"""
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+
+from cloop._c.clock cimport ns_t
+from cloop._c.pyapi cimport NoResult
+from cloop.core.handle cimport Handle
+from cloop.core.inbox cimport Inbox
+from cloop.core.ready cimport Ready, run_t
+from cloop.core.timer cimport TimerHandle, TimerHeap
+from cloop.core.watch cimport WatchTable
+from cloop.poll.poller cimport Poller
+
+# A ring through live objects of an upper room (its tasks), which are not kept alive by it. The head
+# lies in the Reactor; an object takes itself out when it is done or freed.
+cdef struct Node:
+    Node *previous
+    Node *next
+    PyObject *object
+
+cdef inline void link_node(Node *head, Node *node, object owner) noexcept:
+    node.object = <PyObject *>owner
+    node.previous = head.previous
+    node.next = head
+    head.previous.next = node
+    head.previous = node
+
+cdef inline void unlink_node(Node *node) noexcept:
+    """Take a node out of its ring; does nothing where it is in none."""
+    if node.next != NULL:
+        node.previous.next = node.next
+        node.next.previous = node.previous
+        node.next = node.previous = NULL
+
+# Ends the stay in a task: see Reactor.current.
+ctypedef NoResult (*leave_t)(Reactor reactor) except NoResult.EXC
+
+cdef class Reactor:
+    cdef:
+        Ready ready
+        TimerHeap timers
+        WatchTable watches
+        Inbox inbox
+        Poller poller
+
+        unsigned long thread       # ident of the thread that runs the loop; 0 while nobody does
+        bint closed
+        bint stopping
+        bint debug
+        # True where a subclass or the instance has its own call_soon or time: then every entry
+        # and every deadline goes through those, as in asyncio.
+        bint own_call_soon
+        bint own_time
+
+        # Entries whose function is `sticky_run` may follow each other without the `leave` between:
+        # the task that was entered last stays the current one until something else runs. The upper
+        # room sets all three; `current` is None when nothing is entered.
+        run_t sticky_run
+        leave_t leave
+        object current
+
+        Node tasks                 # the ring of tasks that are not done
+        size_t turns               # so far
+
+        public object slow_callback_duration   # seconds; debug mode reports what takes longer
+
+        object __weakref__
+
+        NoResult check_closed(self) except NoResult.EXC
+        NoResult check_thread(self) except NoResult.EXC
+        NoResult check_callback(self, object callback, str method) except NoResult.EXC
+        bint in_own_thread(self) noexcept
+
+        # Runs `run(owner)` in the next turn.
+        inline NoResult soon(self, object owner, run_t run) except NoResult.EXC:
+            if self.debug:
+                self.check_thread()
+            return self.ready.push(owner, run)
+
+        # The same from any thread.
+        NoResult soon_threadsafe(self, object owner, run_t run) except NoResult.EXC
+
+        TimerHandle timer_at(self, double when, object callback, tuple args, object context)
+
+        NoResult turn(self) except NoResult.EXC
+        ns_t until_first(self) except -1
+        NoResult poll(self, ns_t timeout_ns) except NoResult.EXC
+        NoResult expire(self) except NoResult.EXC
+        NoResult run_ready(self) except NoResult.EXC
+        NoResult run_ready_debug(self) except NoResult.EXC
+        NoResult leave_raising(self) except NoResult.EXC
+
+        NoResult check_not_a_transport(self, object fd) except NoResult.EXC
+        NoResult add_watch(self, object file, uint32_t direction, object callback,
+                           tuple args) except NoResult.EXC
+        bint remove_watch(self, object file, uint32_t direction) except -1
+
+        NoResult release(self) except NoResult.EXC

@@ -1,0 +1,434 @@
+"""The reactor: one turn of the loop, and the scheduling calls of asyncio's event loop.
+
+One turn, in this order:
+
+1. How long to wait: not at all if anything is ready; else until the first deadline.
+2. Wait. Each descriptor that fired puts its entries into the ready deque; then come the entries
+   that other threads posted.
+3. Every timer that is due moves to the ready deque, in the order of (deadline, insertion).
+4. Pending signals are handled, then what the deque held when this step began is run. What that
+   adds waits for the next turn.
+
+This is the order of asyncio's BaseEventLoop._run_once. A turn with something ready and no
+descriptor watched makes no system call: what other threads posted is seen in memory.
+
+Derived in its rules and messages from CPython's asyncio/base_events.py and selector_events.py
+(PSF License Agreement).
+"""
+
+from asyncio import coroutines
+from asyncio.log import logger
+from asyncio.tasks import Task
+
+from cpython.object cimport PyObject
+from libc.limits cimport INT_MAX
+from libc.math cimport isnan
+from libc.stdint cimport uint32_t
+
+from cloop._c.clock cimport monotonic_ns, ns_from_seconds
+from cloop._c.pyapi cimport (
+    Py_DECREF,
+    PyErr_CheckSignals,
+    PyThread_get_thread_ident,
+    cloop_set_exception,
+    cloop_take_exception,
+)
+from cloop.core.handle cimport caller_stack, new_handle, run_handle
+from cloop.core.timer cimport new_timer
+from cloop.poll.poller cimport READ, WRITE
+
+from cloop.poll import new_poller
+
+# A loop that is never idle gives up the GIL once in so many turns, so that other threads run even
+# where no callback executes bytecode.
+cdef enum:
+    TURNS_PER_BREATH = 1024
+
+# The same function called without a check after it: run_ready looks at the result itself, so that
+# the owner is released on either way without a try.
+ctypedef NoResult (*quiet_run_t)(object owner) noexcept
+
+cdef object iscoroutine = coroutines.iscoroutine
+cdef object iscoroutinefunction = coroutines.iscoroutinefunction
+
+
+cdef class Reactor:
+    """The engine of one loop; `BaseLoop` makes it asyncio's."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.poller = new_poller()
+        self.ready = Ready()
+        self.timers = TimerHeap()
+        self.watches = WatchTable(self.poller)
+        self.inbox = Inbox(self.poller)
+        self.slow_callback_duration = 0.1
+        self.tasks.next = self.tasks.previous = &self.tasks
+
+    def __dealloc__(self):
+        # Tasks that die in the same collection may come after us.
+        while self.tasks.next != NULL and self.tasks.next != &self.tasks:
+            unlink_node(self.tasks.next)
+
+    # ---- Scheduling
+
+    def time(self):
+        """The time in seconds, as time.monotonic()."""
+        return <double>monotonic_ns() / 1e9
+
+    def call_soon(self, callback, *args, context=None):
+        """Run callback(*args) in the next turn, after what is scheduled already.
+
+        `context` is the contextvars.Context to run it in; a copy of the current one by default.
+        Returns a Handle. Raises RuntimeError if the loop is closed.
+        """
+        self.check_closed()
+        if self.debug:
+            self.check_thread()
+            self.check_callback(callback, "call_soon")
+        cdef Handle handle = new_handle(self, callback, args, context)
+        if self.debug:
+            handle.source_traceback = caller_stack()
+        self.ready.push(handle, run_handle)
+        return handle
+
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        """As call_soon, from any thread and from signal handlers."""
+        self.check_closed()
+        if self.debug:
+            self.check_callback(callback, "call_soon_threadsafe")
+        cdef Handle handle = new_handle(self, callback, args, context)
+        if self.debug:
+            handle.source_traceback = caller_stack()
+        self.soon_threadsafe(handle, run_handle)
+        return handle
+
+    def call_later(self, delay, callback, *args, context=None):
+        """Run callback(*args) once, `delay` seconds from now; at once if it is not positive.
+
+        Returns a TimerHandle. Raises TypeError for a delay that is no number.
+        """
+        if delay is None:
+            raise TypeError("delay must not be None")
+        cdef double now
+        if self.own_time:
+            now = self.time()
+        else:
+            now = <double>monotonic_ns() / 1e9
+        self.check_closed()
+        if self.debug:
+            self.check_thread()
+            self.check_callback(callback, "call_later")
+        return self.timer_at(now + <double>delay, callback, args, context)
+
+    def call_at(self, when, callback, *args, context=None):
+        """As call_later, at the time `when` in seconds of the loop's clock."""
+        if when is None:
+            raise TypeError("when cannot be None")
+        self.check_closed()
+        if self.debug:
+            self.check_thread()
+            self.check_callback(callback, "call_at")
+        return self.timer_at(when, callback, args, context)
+
+    cdef TimerHandle timer_at(self, double when, object callback, tuple args, object context):
+        cdef TimerHandle handle = new_timer(self, when, callback, args, context)
+        if self.debug:
+            handle.source_traceback = caller_stack()
+        # A time that is not a number has no place in an order; asyncio's heap would be broken by it.
+        if isnan(when):
+            raise ValueError("Invalid delay: NaN (not a number)")
+        self.timers.push(handle, ns_from_seconds(when))
+        return handle
+
+    cdef NoResult soon_threadsafe(self, object owner, run_t run) except NoResult.EXC:
+        if self.in_own_thread():
+            # The loop's own thread keeps one order for all that it schedules. A signal handler in
+            # it may have interrupted the wait; that looks at the deque again before it sleeps.
+            return self.ready.push(owner, run)
+        return self.inbox.post(owner, run)
+
+    # ---- Checks
+
+    cdef bint in_own_thread(self) noexcept:
+        return self.thread != 0 and self.thread == PyThread_get_thread_ident()
+
+    cdef NoResult check_closed(self) except NoResult.EXC:
+        if self.closed:
+            raise RuntimeError("Event loop is closed")
+        return NoResult.OK
+
+    cdef NoResult check_thread(self) except NoResult.EXC:
+        if self.thread != 0 and self.thread != PyThread_get_thread_ident():
+            raise RuntimeError("Non-thread-safe operation invoked on an event loop other "
+                               "than the current one")
+        return NoResult.OK
+
+    cdef NoResult check_callback(self, object callback, str method) except NoResult.EXC:
+        if iscoroutine(callback) or iscoroutinefunction(callback):
+            raise TypeError(f"coroutines cannot be used with {method}()")
+        if not callable(callback):
+            raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")
+        return NoResult.OK
+
+    # ---- The turn
+
+    cdef NoResult turn(self) except NoResult.EXC:
+        cdef ns_t timeout_ns = -1
+        if self.ready.count or self.stopping or self.inbox.has_any():
+            timeout_ns = 0
+        elif self.timers.count:
+            self.timers.prune()
+            if self.timers.count:
+                timeout_ns = self.until_first()
+        self.turns += 1
+        if timeout_ns != 0 or self.watches.count or self.turns % TURNS_PER_BREATH == 0:
+            self.poll(timeout_ns)
+        if self.inbox.has_any():
+            self.inbox.drain(self.ready)
+        if self.timers.count:
+            self.expire()
+        # Handlers in Python run here, also where no callback executes bytecode.
+        PyErr_CheckSignals()
+        if self.debug:
+            return self.run_ready_debug()
+        return self.run_ready()
+
+    cdef ns_t until_first(self) except -1:
+        """Nanoseconds until the first deadline, 0 where it has passed."""
+        cdef ns_t now = ns_from_seconds(self.time()) if self.own_time else monotonic_ns()
+        return max(self.timers.keys[0].deadline - now, 0)
+
+    cdef NoResult poll(self, ns_t timeout_ns) except NoResult.EXC:
+        cdef int i, n
+        if timeout_ns == 0:
+            if self.turns % TURNS_PER_BREATH == 0:
+                with nogil:
+                    pass
+        elif not self.inbox.fall_asleep():
+            timeout_ns = 0
+        n = self.poller.wait(timeout_ns)
+        self.inbox.awake()
+        for i in range(n):
+            self.watches.fire(&self.poller.fired[i], self.ready)
+        return NoResult.OK
+
+    cdef NoResult expire(self) except NoResult.EXC:
+        """Move the timers that are due to the ready deque."""
+        cdef ns_t now = ns_from_seconds(self.time()) if self.own_time else monotonic_ns()
+        cdef TimerHandle handle
+        while self.timers.count and self.timers.keys[0].deadline <= now:
+            handle = self.timers.pop()
+            if handle is not None:
+                self.ready.push(handle, run_handle)
+        return NoResult.OK
+
+    # This is the only place where callbacks are called, here and in its debug twin below.
+    cdef NoResult run_ready(self) except NoResult.EXC:
+        cdef Ready ready = self.ready
+        cdef size_t n = ready.count
+        cdef run_t run
+        cdef PyObject *owner
+        cdef NoResult result = NoResult.OK
+        # A nested turn may have run some of the entries.
+        while n and ready.count:
+            n -= 1
+            owner = ready.pop(&run)
+            if run != self.sticky_run and self.current is not None:
+                self.leave(self)
+            result = (<quiet_run_t>run)(<object>owner)
+            Py_DECREF(owner)
+            if result == NoResult.EXC:
+                return self.leave_raising()
+        if self.current is not None:
+            self.leave(self)
+        return NoResult.OK
+
+    cdef NoResult run_ready_debug(self) except NoResult.EXC:
+        """As run_ready, and report what took longer than slow_callback_duration."""
+        cdef Ready ready = self.ready
+        cdef size_t n = ready.count
+        cdef run_t run
+        cdef PyObject *taken
+        cdef object owner
+        cdef ns_t begin
+        cdef double seconds
+        while n and ready.count:
+            n -= 1
+            taken = ready.pop(&run)
+            owner = <object>taken
+            Py_DECREF(taken)
+            begin = monotonic_ns()
+            try:
+                run(owner)
+            finally:
+                if self.current is not None:
+                    self.leave(self)
+            seconds = <double>(monotonic_ns() - begin) / 1e9
+            if seconds >= self.slow_callback_duration:
+                logger.warning("Executing %s took %.3f seconds", describe(owner), seconds)
+        return NoResult.OK
+
+    cdef NoResult leave_raising(self) except NoResult.EXC:
+        """Leave the current task, with an exception set that stays set."""
+        cdef object exception = cloop_take_exception()
+        if self.current is not None:
+            self.leave(self)
+        cloop_set_exception(exception)
+        return NoResult.EXC
+
+    def _run_once(self):
+        self.turn()
+
+    def _add_callback(self, Handle handle):
+        if not handle.cancelled_:
+            self.ready.push(handle, run_handle)
+
+    # ---- Descriptors
+
+    def add_reader(self, fd, callback, *args):
+        """Call callback(*args) whenever `fd` can be read.
+
+        `fd` is a descriptor or an object with fileno(); an earlier reader is replaced. Raises
+        OSError where the system can't watch it, RuntimeError where a transport owns it.
+        """
+        self.check_not_a_transport(fd)
+        self.add_watch(fd, READ, callback, args)
+
+    def remove_reader(self, fd):
+        """Stop watching `fd` for reading. Returns whether it was watched."""
+        self.check_not_a_transport(fd)
+        return self.remove_watch(fd, READ)
+
+    def add_writer(self, fd, callback, *args):
+        """Call callback(*args) whenever `fd` can be written; otherwise as add_reader."""
+        self.check_not_a_transport(fd)
+        self.add_watch(fd, WRITE, callback, args)
+
+    def remove_writer(self, fd):
+        """Stop watching `fd` for writing. Returns whether it was watched."""
+        self.check_not_a_transport(fd)
+        return self.remove_watch(fd, WRITE)
+
+    cdef NoResult check_not_a_transport(self, object fd) except NoResult.EXC:
+        try:
+            number = int(fd if isinstance(fd, int) else fd.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fd!r}") from None
+        if number > INT_MAX or number < 0:
+            return NoResult.OK
+        transport = self.watches.claimant(number)
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
+        return NoResult.OK
+
+    cdef NoResult add_watch(self, object file, uint32_t direction, object callback,
+                            tuple args) except NoResult.EXC:
+        self.check_closed()
+        if self.debug:
+            self.check_thread()
+        number = file if isinstance(file, int) else file.fileno()
+        if number < 0:
+            raise ValueError(f"Invalid file descriptor: {number}")
+        cdef int fd = number
+        cdef Handle handle = new_handle(self, callback, args, None)
+        if self.debug:
+            handle.source_traceback = caller_stack()
+        cdef object old = self.watches.watch(fd, direction, handle, run_handle)
+        if isinstance(old, Handle):
+            (<Handle>old).drop()
+        if not isinstance(file, int):
+            self.watches.keep(fd, file)
+        return NoResult.OK
+
+    cdef bint remove_watch(self, object file, uint32_t direction) except -1:
+        if self.closed:
+            return False
+        number = file if isinstance(file, int) else file.fileno()
+        if number < 0:
+            # Closed before it was removed: known by the object it was given as.
+            number = self.watches.number_of(file)
+        if number > INT_MAX:
+            return False
+        cdef object old = self.watches.unwatch(number, direction)
+        if isinstance(old, Handle):
+            (<Handle>old).drop()
+        return old is not None
+
+    # ---- Life
+
+    def stop(self):
+        """End the run after the present turn; at once when called before the loop runs."""
+        self.stopping = True
+
+    def is_closed(self):
+        """Whether close() was called."""
+        return self.closed
+
+    cdef NoResult release(self) except NoResult.EXC:
+        """Drop all entries, timers and watches, and close the poller."""
+        self.closed = True
+        self.ready.clear()
+        self.inbox.waiting.clear()
+        self.timers.clear()
+        self.watches.clear()
+        self.poller.close()
+        return NoResult.OK
+
+    def poller_features(self):
+        """The kernel features in use, as a dict of name to text."""
+        return self.poller.features()
+
+    # ---- asyncio's private names, which libraries read
+
+    @property
+    def _thread_id(self):
+        return self.thread or None
+
+    @property
+    def _ready(self):
+        return tuple(self.ready.snapshot() + self.inbox.waiting.snapshot())
+
+    @property
+    def _scheduled(self):
+        return tuple(self.timers.snapshot())
+
+    @property
+    def _stopping(self):
+        return self.stopping
+
+    @_stopping.setter
+    def _stopping(self, bint value):
+        self.stopping = value
+
+    @property
+    def _closed(self):
+        return self.closed
+
+    @property
+    def _clock_resolution(self):
+        return 1e-9
+
+    @property
+    def _turns(self):
+        return self.turns
+
+    def _check_closed(self):
+        self.check_closed()
+
+    def _check_thread(self):
+        self.check_thread()
+
+    def _check_callback(self, callback, str method):
+        self.check_callback(callback, method)
+
+    def _write_to_self(self):
+        self.inbox.wake()
+
+
+cdef object describe(object owner):
+    """What a slow-callback report calls an entry: a task by itself, anything else by its repr."""
+    callback = getattr(owner, "_callback", None)
+    task = getattr(callback, "__self__", None)
+    if isinstance(task, Task):
+        return repr(task)
+    return repr(owner)

@@ -1,0 +1,48 @@
+"""The ready deque: a ring of (owner, function) pairs in the order in which they will run.
+
+Whoever becomes ready enters as itself, with the C function that runs it: a Handle, a Task, a
+transport. Nothing is allocated for an entry.
+
+Owners lie in a Python list, so that the collector sees what a dropped loop still holds; a slot that
+is not in use holds None. Functions lie in C memory beside it. The ring belongs to the loop's
+thread.
+"""
+
+cimport cython
+from cpython.object cimport PyObject
+
+from cloop._c.pyapi cimport NoResult, cloop_list_put, cloop_list_take
+
+# Runs an entry. Exceptions of user code are reported by the function itself; what it raises
+# (KeyboardInterrupt, SystemExit, an error of ours) ends the loop's run.
+ctypedef NoResult (*run_t)(object owner) except NoResult.EXC
+
+@cython.final
+cdef class Ready:
+    cdef:
+        list owners         # capacity is a power of two
+        run_t *functions    # as many
+        size_t mask         # capacity - 1
+        size_t head         # where the oldest entry is
+        size_t count        # entries
+
+        NoResult grow(self) except NoResult.EXC
+        NoResult take_all(self, Ready other) except NoResult.EXC
+
+        inline NoResult push(self, object owner, run_t run) except NoResult.EXC:
+            """Append an entry; takes a reference to `owner`. MemoryError if the ring can't grow."""
+            if self.count > self.mask:
+                self.grow()
+            cdef size_t slot = (self.head + self.count) & self.mask
+            cloop_list_put(<PyObject *>self.owners, slot, <PyObject *>owner)
+            self.functions[slot] = run
+            self.count += 1
+            return NoResult.OK
+
+        inline PyObject *pop(self, run_t *run) noexcept:
+            """Take the oldest entry; there must be one. The reference is the caller's."""
+            cdef size_t slot = self.head
+            run[0] = self.functions[slot]
+            self.head = (slot + 1) & self.mask
+            self.count -= 1
+            return cloop_list_take(<PyObject *>self.owners, slot)

@@ -1,0 +1,151 @@
+"""The fd table; watch.pxd is the manual."""
+
+from cpython.object cimport PyObject
+from libc.stdlib cimport free, realloc
+from libc.string cimport memset
+
+from cloop._c.pyapi cimport CLOOP_DEBUG, PyWeakref_NewRef, cloop_list_put
+from cloop.core.counts cimport WATCHES, count
+from cloop.poll.poller cimport READ, WRITE
+
+cdef class WatchTable:
+    """The descriptors of one loop."""
+
+    def __cinit__(self, Poller poller):
+        self.poller = poller
+        self.owners = []
+        self.files = {}
+
+    def __dealloc__(self):
+        if CLOOP_DEBUG:
+            count(WATCHES, -self.count)
+        free(self.watches)
+
+    cdef NoResult reserve(self, int fd) except NoResult.EXC:
+        """Make room for a descriptor."""
+        if fd < 0:
+            raise ValueError(f"Invalid file descriptor: {fd}")
+        cdef int size = max(64, self.size)
+        while size <= fd:
+            size *= 2
+        # The list first: allocating may run the collector, finalizers and so this method.
+        cdef list more = [None] * (3 * (size - self.size))
+        if len(self.owners) + len(more) != 3 * size:
+            return self.reserve(fd)
+        cdef Watch *watches = <Watch *>realloc(self.watches, size * sizeof(Watch))
+        if watches == NULL:
+            raise MemoryError
+        memset(&watches[self.size], 0, (size - self.size) * sizeof(Watch))
+        self.watches = watches
+        self.owners.extend(more)
+        self.size = size
+        return NoResult.OK
+
+    cdef NoResult set_mask(self, int fd, uint32_t mask) except NoResult.EXC:
+        cdef Watch *watch = &self.watches[fd]
+        cdef uint32_t old = watch.mask
+        self.poller.update(fd, watch.gen, old, mask)
+        watch.mask = mask
+        if not old:
+            self.count += 1
+            if CLOOP_DEBUG:
+                count(WATCHES, 1)
+        elif not mask:
+            self.count -= 1
+            # Records of this registration that are still on their way are old from now on.
+            watch.gen += 1
+            if CLOOP_DEBUG:
+                count(WATCHES, -1)
+        return NoResult.OK
+
+    cdef object watch(self, int fd, uint32_t direction, object owner, run_t run):
+        if fd >= self.size or fd < 0:
+            self.reserve(fd)
+        cdef Watch *watch = &self.watches[fd]
+        cdef Py_ssize_t slot = 3 * fd + (direction >> 1)
+        cdef object old = None
+        if watch.mask & direction:
+            # The number may be another file's by now, one that the kernel was never told of: the
+            # poller finds out and adds it.
+            self.poller.update(fd, watch.gen, watch.mask, watch.mask)
+            old = self.owners[slot]
+        else:
+            self.set_mask(fd, watch.mask | direction)
+        if direction == READ:
+            watch.reader = run
+        else:
+            watch.writer = run
+        cloop_list_put(<PyObject *>self.owners, slot, <PyObject *>owner)
+        return old
+
+    cdef object unwatch(self, int fd, uint32_t direction):
+        if fd >= self.size or fd < 0 or not self.watches[fd].mask & direction:
+            return None
+        cdef Py_ssize_t slot = 3 * fd + (direction >> 1)
+        cdef object old = self.owners[slot]
+        self.set_mask(fd, self.watches[fd].mask & ~direction)
+        cloop_list_put(<PyObject *>self.owners, slot, <PyObject *>None)
+        if not self.watches[fd].mask and self.files:
+            self.files.pop(fd, None)
+        return old
+
+    cdef NoResult fire(self, Fired *fired, Ready ready) except NoResult.EXC:
+        cdef int fd = fired.fd
+        cdef Watch *watch
+        cdef uint32_t mask
+        if fd >= self.size:
+            return NoResult.OK
+        watch = &self.watches[fd]
+        if watch.gen != fired.gen or not watch.mask:
+            # An earlier file of this number that somebody's duplicate keeps in the kernel's set.
+            # It can only be taken out while nobody else has the number.
+            if not watch.mask:
+                self.poller.update(fd, fired.gen, READ | WRITE, 0)
+            return NoResult.OK
+        mask = watch.mask & fired.mask
+        if mask & READ:
+            ready.push(self.owners[3 * fd], watch.reader)
+        if mask & WRITE:
+            ready.push(self.owners[3 * fd + 1], watch.writer)
+        return NoResult.OK
+
+    cdef NoResult claim(self, int fd, object transport) except NoResult.EXC:
+        if fd >= self.size or fd < 0:
+            self.reserve(fd)
+        cdef object reference = None if transport is None else PyWeakref_NewRef(transport, None)
+        cloop_list_put(<PyObject *>self.owners, 3 * fd + 2, <PyObject *>reference)
+        return NoResult.OK
+
+    cdef object claimant(self, int fd):
+        if fd >= self.size or fd < 0:
+            return None
+        cdef object reference = self.owners[3 * fd + 2]
+        return None if reference is None else reference()
+
+    def keep(self, int fd, file):
+        """Keep the file object open while its descriptor is watched."""
+        self.files[fd] = file
+
+    def number_of(self, file):
+        """The descriptor that `file` was given as, or -1."""
+        for fd, kept in self.files.items():
+            if kept is file:
+                return fd
+        return -1
+
+    def snapshot(self):
+        """What is watched: a dict of descriptor to (reader's owner, writer's owner)."""
+        cdef int fd
+        return {
+            fd: (self.owners[3 * fd] if self.watches[fd].mask & READ else None,
+                 self.owners[3 * fd + 1] if self.watches[fd].mask & WRITE else None)
+            for fd in range(self.size) if self.watches[fd].mask
+        }
+
+    def clear(self):
+        """Stop waiting for everything."""
+        cdef int fd
+        for fd in range(self.size):
+            self.unwatch(fd, READ)
+            self.unwatch(fd, WRITE)
+        self.files.clear()

@@ -1,0 +1,103 @@
+"""Loop: the event loop that users get. A table of contents.
+
+The engine is `BaseLoop`; what is called once per connection, signal or thread is a function of
+`cloop.api` each, bound here under asyncio's names.
+"""
+
+import asyncio
+import warnings
+import weakref
+from asyncio import coroutines
+
+from cloop.api import asyncgens, errors, executor, signals
+from cloop.base_loop import BaseLoop
+
+OVERRIDABLE = ("call_soon", "time")
+
+
+class Loop(BaseLoop, asyncio.AbstractEventLoop):
+    """An asyncio event loop on epoll or kqueue.
+
+    `loop = cloop.new_event_loop()`, or `asyncio.run(main(), loop_factory=cloop.new_event_loop)`.
+    """
+
+    def __init__(self):
+        self._exception_handler = None
+        self._default_executor = None
+        self._executor_shutdown_called = False
+        self._asyncgens = weakref.WeakSet()
+        self._asyncgens_shutdown_called = False
+        self._signal_handlers = {}
+        self._signal_pipe = None
+        if coroutines._is_debug_mode():
+            self.set_debug(True)
+        self._note_overrides()
+
+    def __repr__(self):
+        return (
+            f"<{type(self).__name__} running={self.is_running()} "
+            f"closed={self.is_closed()} debug={self.get_debug()}>"
+        )
+
+    def __del__(self, _warn=warnings.warn):
+        if self.is_closed():
+            return
+        _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
+        if not self.is_running():
+            self.close()
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        # Tests and tools replace these on an instance; the engine, which does not go through the
+        # methods, has to know.
+        if name in OVERRIDABLE:
+            self._note_overrides()
+
+    def __delattr__(self, name):
+        super().__delattr__(name)
+        if name in OVERRIDABLE:
+            self._note_overrides()
+
+    def _note_overrides(self):
+        own = [
+            name in self.__dict__ or getattr(type(self), name) is not getattr(BaseLoop, name)
+            for name in OVERRIDABLE
+        ]
+        self._follow_overrides(*own)
+
+    def close(self):
+        """Drop what is scheduled and free the loop's resources; not while it runs. Idempotent."""
+        if self.is_closed() or self.is_running():
+            self._release()
+            return
+        signals.remove_all(self)
+        self._release()
+        self._executor_shutdown_called = True
+        default_executor, self._default_executor = self._default_executor, None
+        if default_executor is not None:
+            default_executor.shutdown(wait=False)
+
+    @property
+    def _selector(self):
+        # There is none; libraries that look for one take None for an answer.
+        return None
+
+    # ---- Errors
+    get_exception_handler = errors.get_exception_handler
+    set_exception_handler = errors.set_exception_handler
+    default_exception_handler = errors.default_exception_handler
+    call_exception_handler = errors.call_exception_handler
+
+    # ---- Asynchronous generators
+    _asyncgen_firstiter_hook = asyncgens.firstiter_hook
+    _asyncgen_finalizer_hook = asyncgens.finalizer_hook
+    shutdown_asyncgens = asyncgens.shutdown_asyncgens
+
+    # ---- Threads
+    run_in_executor = executor.run_in_executor
+    set_default_executor = executor.set_default_executor
+    shutdown_default_executor = executor.shutdown_default_executor
+
+    # ---- Signals
+    add_signal_handler = signals.add_signal_handler
+    remove_signal_handler = signals.remove_signal_handler

@@ -1,0 +1,27 @@
+"""The base class of pollers; poller.pxd is the contract."""
+
+
+cdef class Poller:
+    """Which file descriptors fired? `EpollPoller` and `KqueuePoller` are the answers."""
+
+    cdef NoResult update(self, int fd, uint32_t gen, uint32_t old, uint32_t new) except NoResult.EXC:
+        raise NotImplementedError
+
+    cdef int wait(self, ns_t timeout_ns) except -1:
+        raise NotImplementedError
+
+    cdef NoResult wake(self) except NoResult.EXC:
+        raise NotImplementedError
+
+    cdef NoResult close(self) except NoResult.EXC:
+        raise NotImplementedError
+
+    # For the loop's owner and for `python -m cloop --info`; never on a hot path.
+
+    def fileno(self):
+        """The poller's own file descriptor, or -1 once closed."""
+        return -1
+
+    def features(self):
+        """The kernel features in use, as a dict of name to text."""
+        return {}
