@@ -34,6 +34,8 @@ DIRECTIVES = {
     "cdivision": True,
     "overflowcheck": False,
     "auto_pickle": False,
+    # Plain method descriptors, which the interpreter calls without a detour.
+    "binding": False,
     "embedsignature": True,
     "embedsignature.format": "clinic",
     "freethreading_compatible": False,
@@ -54,6 +56,7 @@ MODULES = [
     "aio/future.pyx",
     "aio/task.py",
     "aio/bridge.pyx",
+    "aio/latch.pyx",
     "transports/addr.pyx",
     "transports/base.pyx",
     "transports/stream.pyx",

@@ -1,4 +1,49 @@
-"""cloop: a fast asyncio event loop."""
+"""cloop: a fast asyncio event loop, with its own Future and Task, on epoll and kqueue.
+
+    asyncio.run(main(), loop_factory=cloop.new_event_loop)
+    cloop.run(main())
+    python -m cloop app.py
+"""
+
+import sys
 
 from cloop._version import __version__
+from cloop.aio.combinators import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    as_completed,
+    gather,
+    run_coroutine_threadsafe,
+    shield,
+    wait,
+    wait_for,
+)
+from cloop.aio.future import Future
+from cloop.aio.task import Task
+from cloop.core.counts import debug_counts as _debug_counts
 from cloop.loop import Loop
+from cloop.runner import install, new_event_loop, run
+
+if sys.version_info < (3, 16):
+    from cloop.runner import EventLoopPolicy
+
+__all__ = (
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "EventLoopPolicy",
+    "Future",
+    "Loop",
+    "Task",
+    "__version__",
+    "as_completed",
+    "gather",
+    "install",
+    "new_event_loop",
+    "run",
+    "run_coroutine_threadsafe",
+    "shield",
+    "wait",
+    "wait_for",
+)

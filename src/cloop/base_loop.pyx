@@ -7,6 +7,7 @@ Derived in its rules and messages from CPython's asyncio/base_events.py (PSF Lic
 """
 
 import sys
+import weakref
 from asyncio import constants, events, futures, tasks
 from asyncio.log import logger
 
@@ -33,9 +34,21 @@ cdef class BaseLoop(Reactor):
     cdef bint tracking_origins
     cdef object saved_origin_depth
 
+    # What the Python layer keeps. As fields, so that a loop has an instance dict only once a user
+    # sets attributes on it: with one, CPython does not specialize the look-up of its methods.
+    cdef public object _exception_handler
+    cdef public object _default_executor
+    cdef public bint _executor_shutdown_called
+    cdef public object _asyncgens
+    cdef public bint _asyncgens_shutdown_called
+    cdef public dict _signal_handlers
+    cdef public object _signal_pipe
+
     def __cinit__(self, *args, **kwargs):
         self.sticky_run = run_task
         self.leave = leave_task
+        self._asyncgens = weakref.WeakSet()
+        self._signal_handlers = {}
         register_loop(self)
 
     # ---- Futures and tasks

@@ -6,7 +6,6 @@ The engine is `BaseLoop`; what is called once per connection, signal or thread i
 
 import asyncio
 import warnings
-import weakref
 from asyncio import coroutines
 
 from cloop.api import asyncgens, errors, executor, signals
@@ -22,13 +21,6 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     """
 
     def __init__(self):
-        self._exception_handler = None
-        self._default_executor = None
-        self._executor_shutdown_called = False
-        self._asyncgens = weakref.WeakSet()
-        self._asyncgens_shutdown_called = False
-        self._signal_handlers = {}
-        self._signal_pipe = None
         if coroutines._is_debug_mode():
             self.set_debug(True)
         self._note_overrides()
@@ -59,10 +51,8 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
             self._note_overrides()
 
     def _note_overrides(self):
-        own = [
-            name in self.__dict__ or getattr(type(self), name) is not getattr(BaseLoop, name)
-            for name in OVERRIDABLE
-        ]
+        # Without a look into the instance dict, which would make one; see BaseLoop.
+        own = [getattr(self, name) != getattr(BaseLoop, name).__get__(self) for name in OVERRIDABLE]
         self._follow_overrides(*own)
 
     def close(self):

@@ -142,9 +142,28 @@ static inline void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *it
 
 /* A free list for extension types that have a base class, which Cython's @freelist can't serve.
  * It replaces tp_alloc and tp_free of the exact type; classes that inherit from it in Python get
- * CPython's own from type.__new__. Off where several threads run Python at once (it has no lock). */
-#ifndef Py_GIL_DISABLED
-#define CLOOP_FREELIST(NAME, SIZE)                                                                 \
+ * CPython's own from type.__new__. Off where several threads run Python at once (it has no lock).
+ * In debug builds nothing is kept, for the memory checkers, and live objects are counted: LIVE is
+ * the address of a counter. */
+#if defined(Py_GIL_DISABLED)
+#define CLOOP_FREELIST(NAME, SIZE, LIVE) \
+  static inline void NAME##_install(PyTypeObject *type) { (void)type; }
+#elif CLOOP_DEBUG
+#define CLOOP_FREELIST(NAME, SIZE, LIVE)                                                           \
+  static PyObject *NAME##_alloc(PyTypeObject *type, Py_ssize_t n) {                                \
+    ++*(LIVE);                                                                                     \
+    return PyType_GenericAlloc(type, n);                                                           \
+  }                                                                                                \
+  static void NAME##_free(void *memory) {                                                          \
+    --*(LIVE);                                                                                     \
+    PyObject_GC_Del(memory);                                                                       \
+  }                                                                                                \
+  static inline void NAME##_install(PyTypeObject *type) {                                          \
+    type->tp_alloc = NAME##_alloc;                                                                 \
+    type->tp_free = NAME##_free;                                                                   \
+  }
+#else
+#define CLOOP_FREELIST(NAME, SIZE, LIVE)                                                           \
   static PyTypeObject *NAME##_type;                                                                \
   static PyObject *NAME##_items[SIZE];                                                             \
   static int NAME##_count;                                                                         \
@@ -173,9 +192,6 @@ static inline void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *it
     type->tp_alloc = NAME##_alloc;                                                                 \
     type->tp_free = NAME##_free;                                                                   \
   }
-#else
-#define CLOOP_FREELIST(NAME, SIZE)                                                                 \
-  static inline void NAME##_install(PyTypeObject *type) { (void)type; }
 #endif
 
 /* ---- Sockets ------------------------------------------------------------------------------- */

@@ -23,6 +23,7 @@ cdef extern from "Python.h":
     bint PyCoro_CheckExact(object o)
 
     object PyContext_CopyCurrent()
+    object PyContext_Copy(object context)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
 

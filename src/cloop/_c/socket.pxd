@@ -1,5 +1,6 @@
 """Socket system calls."""
 
+from libc.stdint cimport uint16_t, uint32_t
 from posix.types cimport off_t
 
 cdef extern from "<sys/types.h>" nogil:
@@ -48,7 +49,32 @@ cdef extern from "<sys/socket.h>" nogil:
     int getpeername(int fd, sockaddr *address, socklen_t *length)
 
 cdef extern from "<netinet/in.h>" nogil:
-    pass
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+
+    struct sockaddr_in:
+        uint16_t sin_port
+        in_addr sin_addr
+
+    struct sockaddr_in6:
+        uint16_t sin6_port
+        uint32_t sin6_flowinfo
+        in6_addr sin6_addr
+        uint32_t sin6_scope_id
+
+    enum:
+        INET6_ADDRSTRLEN
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const char *inet_ntop(int family, const void *address, char *text, socklen_t size)
+    uint16_t ntohs(uint16_t number)
+    uint32_t ntohl(uint32_t number)
+
+cdef extern from "<sys/un.h>" nogil:
+    struct sockaddr_un:
+        char *sun_path
 
 cdef extern from "<netinet/tcp.h>" nogil:
     enum:

@@ -18,13 +18,16 @@ from cloop._c.pyapi cimport (
     cloop_set_exception,
     cloop_take_exception,
 )
+from cloop.core.counts cimport register
 from cloop.core.handle cimport caller_stack, new_handle, report
 
 cdef extern from *:
     """
-    CLOOP_FREELIST(futures, 256)
+    static long futures_live;
+    CLOOP_FREELIST(futures, 256, &futures_live)
     """
     void install_free_list "futures_install"(PyTypeObject *type)
+    long live "futures_live"
 
 cdef object CancelledError = exceptions.CancelledError
 cdef object InvalidStateError = exceptions.InvalidStateError
@@ -470,6 +473,7 @@ cdef class Future:
 
 
 install_free_list(<PyTypeObject *>Future)
+register("futures", &live)
 
 
 cdef object default_loop():

@@ -1,10 +1,4 @@
 """Live objects by kind, counted in builds with CLOOP_DEBUG=1 only: the tests' leak oracle."""
 
-cdef enum:
-    HANDLES
-    TIMERS
-    WATCHES
-    TRANSPORTS
-    KINDS
-
-cdef void count(int kind, int change) noexcept
+# `live` is a counter that lives as long as the process; a kind is registered once.
+cdef int register(str kind, long *live) except -1

@@ -2,17 +2,21 @@
 
 from cloop._c.pyapi cimport CLOOP_DEBUG
 
-cdef long[KINDS] live
+cdef enum:
+    MAX_KINDS = 16
 
-NAMES = ("handles", "timers", "watches", "transports")
+cdef long *counters[MAX_KINDS]
+cdef list kinds = []
 
 
-cdef void count(int kind, int change) noexcept:
-    live[kind] += change
+cdef int register(str kind, long *live) except -1:
+    counters[len(kinds)] = live
+    kinds.append(kind)
+    return 0
 
 
 def debug_counts():
-    """Live objects by kind as a dict; None in a build without CLOOP_DEBUG=1."""
+    """Live objects by kind, as a dict; None in a build without CLOOP_DEBUG=1."""
     if not CLOOP_DEBUG:
         return None
-    return {name: live[kind] for kind, name in enumerate(NAMES)}
+    return {kind: counters[i][0] for i, kind in enumerate(kinds)}

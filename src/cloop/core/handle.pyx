@@ -9,19 +9,20 @@ from asyncio import events, format_helpers
 from cpython.object cimport PyTypeObject
 
 from cloop._c.pyapi cimport (
-    CLOOP_DEBUG,
     PyContext_CopyCurrent,
     cloop_call_in,
     cloop_set_exception,
     cloop_take_exception,
 )
-from cloop.core.counts cimport HANDLES, count
+from cloop.core.counts cimport register
 
 cdef extern from *:
     """
-    CLOOP_FREELIST(handles, 256)
+    static long handles_live;
+    CLOOP_FREELIST(handles, 256, &handles_live)
     """
     void install_free_list "handles_install"(PyTypeObject *type)
+    long live "handles_live"
 
 cdef object asyncio_handle = events.Handle
 cdef object format_callback = format_helpers._format_callback_source
@@ -33,18 +34,10 @@ cdef bint format_takes_debug = sys.version_info >= (3, 14)
 cdef class Handle:
     """A callback to be called by the loop, from call_soon() and call_soon_threadsafe()."""
 
-    def __cinit__(self):
-        if CLOOP_DEBUG:
-            count(HANDLES, 1)
-
     def __init__(self, callback, args, loop, context=None):
         set_up(self, loop, callback, tuple(args), context)
         if loop.get_debug():
             self.source_traceback = caller_stack()
-
-    def __dealloc__(self):
-        if CLOOP_DEBUG:
-            count(HANDLES, -1)
 
     @property
     def __class__(self):
@@ -132,6 +125,7 @@ cdef class Handle:
 
 
 install_free_list(<PyTypeObject *>Handle)
+register("handles", &live)
 
 
 cdef NoResult from_context(Handle self, object context) except NoResult.EXC:

@@ -6,8 +6,7 @@ One turn, in this order:
 2. Wait. Each descriptor that fired puts its entries into the ready deque; then come the entries
    that other threads posted.
 3. Every timer that is due moves to the ready deque, in the order of (deadline, insertion).
-4. Pending signals are handled, then what the deque held when this step began is run. What that
-   adds waits for the next turn.
+4. What the deque held when this step began is run. What that adds waits for the next turn.
 
 This is the order of asyncio's BaseEventLoop._run_once. A turn with something ready and no
 descriptor watched makes no system call: what other threads posted is seen in memory.
@@ -42,7 +41,7 @@ from cloop.poll import new_poller
 # A loop that is never idle gives up the GIL once in so many turns, so that other threads run even
 # where no callback executes bytecode.
 cdef enum:
-    TURNS_PER_BREATH = 1024
+    TURNS_PER_BREATH = 256
 
 # The same function called without a check after it: run_ready looks at the result itself, so that
 # the owner is released on either way without a try.
@@ -183,12 +182,13 @@ cdef class Reactor:
         self.turns += 1
         if timeout_ns != 0 or self.watches.count or self.turns % TURNS_PER_BREATH == 0:
             self.poll(timeout_ns)
+            # A signal may have ended the wait; and handlers in Python run here, also where no
+            # callback executes bytecode.
+            PyErr_CheckSignals()
         if self.inbox.has_any():
             self.inbox.drain(self.ready)
         if self.timers.count:
             self.expire()
-        # Handlers in Python run here, also where no callback executes bytecode.
-        PyErr_CheckSignals()
         if self.debug:
             return self.run_ready_debug()
         return self.run_ready()

@@ -8,15 +8,17 @@ from asyncio import events
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdlib cimport free, realloc
 
-from cloop._c.pyapi cimport CLOOP_DEBUG, Py_DECREF, cloop_list_put, cloop_list_take
-from cloop.core.counts cimport TIMERS, count
+from cloop._c.pyapi cimport Py_DECREF, cloop_list_put, cloop_list_take
+from cloop.core.counts cimport register
 from cloop.core.handle cimport caller_stack, set_up
 
 cdef extern from *:
     """
-    CLOOP_FREELIST(timers, 256)
+    static long timers_live;
+    CLOOP_FREELIST(timers, 256, &timers_live)
     """
     void install_free_list "timers_install"(PyTypeObject *type)
+    long live "timers_live"
 
 # Below this many cancelled timers a sweep is not worth its pass.
 cdef enum:
@@ -27,19 +29,11 @@ cdef object asyncio_timer_handle = events.TimerHandle
 cdef class TimerHandle(Handle):
     """A callback to be called at a time, from call_later() and call_at()."""
 
-    def __cinit__(self):
-        if CLOOP_DEBUG:
-            count(TIMERS, 1)
-
     def __init__(self, when, callback, args, loop, context=None):
         set_up(self, loop, callback, tuple(args), context)
         self.when_ = when
         if loop.get_debug():
             self.source_traceback = caller_stack()
-
-    def __dealloc__(self):
-        if CLOOP_DEBUG:
-            count(TIMERS, -1)
 
     @property
     def __class__(self):
@@ -103,6 +97,7 @@ cdef class TimerHandle(Handle):
         return self.heap is not None
 
 install_free_list(<PyTypeObject *>TimerHandle)
+register("timers", &live)
 
 cdef TimerHandle new_timer(object loop, double when, object callback, tuple args, object context):
     cdef TimerHandle self = TimerHandle.__new__(TimerHandle)

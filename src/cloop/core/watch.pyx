@@ -5,8 +5,12 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
 from cloop._c.pyapi cimport CLOOP_DEBUG, PyWeakref_NewRef, cloop_list_put
-from cloop.core.counts cimport WATCHES, count
+from cloop.core.counts cimport register
 from cloop.poll.poller cimport READ, WRITE
+
+cdef long live = 0
+register("watches", &live)
+
 
 cdef class WatchTable:
     """The descriptors of one loop."""
@@ -17,8 +21,9 @@ cdef class WatchTable:
         self.files = {}
 
     def __dealloc__(self):
+        global live
         if CLOOP_DEBUG:
-            count(WATCHES, -self.count)
+            live -= self.count
         free(self.watches)
 
     cdef NoResult reserve(self, int fd) except NoResult.EXC:
@@ -42,6 +47,7 @@ cdef class WatchTable:
         return NoResult.OK
 
     cdef NoResult set_mask(self, int fd, uint32_t mask) except NoResult.EXC:
+        global live
         cdef Watch *watch = &self.watches[fd]
         cdef uint32_t old = watch.mask
         self.poller.update(fd, watch.gen, old, mask)
@@ -49,13 +55,13 @@ cdef class WatchTable:
         if not old:
             self.count += 1
             if CLOOP_DEBUG:
-                count(WATCHES, 1)
+                live += 1
         elif not mask:
             self.count -= 1
             # Records of this registration that are still on their way are old from now on.
             watch.gen += 1
             if CLOOP_DEBUG:
-                count(WATCHES, -1)
+                live -= 1
         return NoResult.OK
 
     cdef object watch(self, int fd, uint32_t direction, object owner, run_t run):

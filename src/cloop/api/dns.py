@@ -1,0 +1,63 @@
+"""Names to addresses: socket.getaddrinfo and getnameinfo in the loop's executor.
+
+The functions of `socket` are looked up when they are called, so that a patched one is honoured. A
+host that is an address already needs no look-up and no thread.
+
+Derived from CPython's asyncio/base_events.py (PSF License Agreement).
+"""
+
+import itertools
+import socket
+from asyncio.base_events import _ipaddr_info
+from asyncio.log import logger
+
+
+async def getaddrinfo(loop, host, port, *, family=0, type=0, proto=0, flags=0):
+    """socket.getaddrinfo() in the executor."""
+    if loop.get_debug():
+        return await loop.run_in_executor(None, logged_look_up, loop, host, port, family, type, proto, flags)
+    return await loop.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
+
+
+async def getnameinfo(loop, sockaddr, flags=0):
+    """socket.getnameinfo() in the executor."""
+    return await loop.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+
+
+def logged_look_up(loop, host, port, family, type, proto, flags):
+    """A look-up that logs what it does, and as information what takes long."""
+    options = {"family": family, "type": type, "proto": proto, "flags": flags}
+    call = ", ".join(
+        [f"{host}:{port!r}", *(f"{name}={value!r}" for name, value in options.items() if value)]
+    )
+    logger.debug("Get address info %s", call)
+    begin = loop.time()
+    infos = socket.getaddrinfo(host, port, family, type, proto, flags)
+    seconds = loop.time() - begin
+    message = f"Getting address info {call} took {seconds * 1e3:.3f}ms: {infos!r}"
+    if seconds >= loop.slow_callback_duration:
+        logger.info(message)
+    else:
+        logger.debug(message)
+    return infos
+
+
+async def ensure_resolved(loop, address, *, family=0, type=socket.SOCK_STREAM, proto=0, flags=0):
+    """The address infos of (host, port, ...); at once where the host is an address."""
+    host, port = address[:2]
+    info = _ipaddr_info(host, port, family, type, proto, *address[2:])
+    if info is not None:
+        return [info]
+    return await loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+
+
+def interleave(infos, first_count):
+    """The infos with their families in turn, after `first_count` - 1 more of the first family."""
+    families = {}
+    for info in infos:
+        families.setdefault(info[0], []).append(info)
+    queues = list(families.values())
+    head = queues[0][: first_count - 1]
+    del queues[0][: first_count - 1]
+    rounds = itertools.zip_longest(*queues)
+    return head + [info for info in itertools.chain.from_iterable(rounds) if info is not None]

@@ -1,0 +1,212 @@
+"""create_server: addresses, sockets, listeners.
+
+The Server is the running version's own class, asyncio.base_events.Server: its rules of closing and
+waiting differ from version to version and so come exactly right. It starts and stops its sockets
+through the loop's `_start_serving` and `_stop_serving`, which are here.
+
+Derived from CPython's asyncio/base_events.py (PSF License Agreement).
+"""
+
+import asyncio
+import collections.abc
+import errno
+import itertools
+import os
+import socket
+import sys
+from asyncio import constants
+from asyncio.base_events import Server, _check_ssl_socket, _set_reuseport
+from asyncio.log import logger
+
+from cloop.api import dns, tls
+from cloop.api.connect import bind_error, check_stream
+from cloop.transports.listener import start_listening, stop_listening
+
+# From then on an address that this machine does not have is left out. (CPython issue 75128)
+SKIPS_FOREIGN_ADDRESSES = sys.version_info >= (3, 12, 5)
+
+
+async def create_server(
+    loop,
+    protocol_factory,
+    host=None,
+    port=None,
+    *,
+    family=socket.AF_UNSPEC,
+    flags=socket.AI_PASSIVE,
+    sock=None,
+    backlog=100,
+    ssl=None,
+    reuse_address=None,
+    reuse_port=None,
+    keep_alive=None,
+    ssl_handshake_timeout=None,
+    ssl_shutdown_timeout=None,
+    start_serving=True,
+):
+    """Serve on the addresses of `host` (a name, several, or None for all) or on `sock`.
+
+    An address that several hosts have is bound once. Returns a Server.
+    """
+    check_arguments(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    if sock is not None:
+        _check_ssl_socket(sock)
+    if host is not None or port is not None:
+        if sock is not None:
+            raise ValueError("host/port and sock can not be specified at the same time")
+        if reuse_address is None:
+            reuse_address = os.name == "posix" and sys.platform != "cygwin"
+        infos = await resolve_hosts(loop, host, port, family, flags)
+        sockets = bind_all(loop, infos, reuse_address, reuse_port, keep_alive)
+    else:
+        if sock is None:
+            raise ValueError("Neither host/port nor sock were specified")
+        check_stream(sock)
+        sockets = [sock]
+    for sock in sockets:
+        sock.setblocking(False)
+    server = Server(
+        loop, sockets, protocol_factory, ssl, backlog, ssl_handshake_timeout, ssl_shutdown_timeout
+    )
+    if start_serving:
+        server._start_serving()
+        # asyncio lets a turn pass here, and programs see that.
+        await asyncio.sleep(0)
+    if loop.get_debug():
+        logger.info("%r is serving", server)
+    return server
+
+
+def check_arguments(ssl, ssl_handshake_timeout, ssl_shutdown_timeout):
+    """TypeError or ValueError for what does not go together."""
+    if isinstance(ssl, bool):
+        raise TypeError("ssl argument must be an SSLContext or None")
+    if ssl_handshake_timeout is not None and ssl is None:
+        raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
+    if ssl_shutdown_timeout is not None and ssl is None:
+        raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
+
+
+# ---- Addresses
+
+
+async def resolve_hosts(loop, host, port, family, flags):
+    """The address infos of all hosts, each once."""
+    if host == "":
+        hosts = [None]
+    elif isinstance(host, str) or not isinstance(host, collections.abc.Iterable):
+        hosts = [host]
+    else:
+        hosts = host
+    found = await asyncio.gather(*(resolve_host(loop, host, port, family, flags) for host in hosts))
+    return list(dict.fromkeys(itertools.chain.from_iterable(found)))
+
+
+async def resolve_host(loop, host, port, family, flags):
+    """The address infos of one host; OSError where there are none."""
+    infos = await dns.ensure_resolved(
+        loop, (host, port), family=family, type=socket.SOCK_STREAM, flags=flags
+    )
+    if not infos:
+        raise OSError(f"getaddrinfo({host!r}) returned empty list")
+    return infos
+
+
+# ---- Sockets
+
+
+def bind_all(loop, infos, reuse_address, reuse_port, keep_alive):
+    """A bound socket for each address; on an error none."""
+    sockets = []
+    try:
+        for info in infos:
+            sock = bind_one(loop, info, reuse_address, reuse_port, keep_alive)
+            if sock is not None:
+                sockets.append(sock)
+        if not sockets and SKIPS_FOREIGN_ADDRESSES:
+            raise OSError(f"could not bind on any address out of {[info[4] for info in infos]!r}")
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def bind_one(loop, info, reuse_address, reuse_port, keep_alive):
+    """A bound socket; None where the system has no such family or address."""
+    family, type, proto, _, address = info
+    try:
+        sock = socket.socket(family, type, proto)
+    except OSError:
+        # A combination of family, type and protocol that is not supported.
+        if loop.get_debug():
+            logger.warning(
+                "create_server() failed to create socket.socket(%r, %r, %r)",
+                family,
+                type,
+                proto,
+                exc_info=True,
+            )
+        return None
+    try:
+        set_options(sock, reuse_address, reuse_port, keep_alive)
+        try:
+            sock.bind(address)
+        except OSError as exc:
+            error = bind_error(exc, address)
+            if exc.errno == errno.EADDRNOTAVAIL and SKIPS_FOREIGN_ADDRESSES:
+                # IPv6 may be compiled in and switched off.
+                sock.close()
+                if loop.get_debug():
+                    logger.warning(error.strerror)
+                return None
+            raise error from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def set_options(sock, reuse_address, reuse_port, keep_alive):
+    """The socket's options, before it is bound."""
+    if reuse_address:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+    # Linux 6.12.9 refuses it for other families.
+    if reuse_port and sock.family in (socket.AF_INET, getattr(socket, "AF_INET6", None)):
+        _set_reuseport(sock)
+    if keep_alive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
+    # One socket for each family, also where Linux would let an IPv6 one serve both.
+    if sock.family == getattr(socket, "AF_INET6", None) and hasattr(socket, "IPPROTO_IPV6"):
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+
+
+# ---- What the Server calls
+
+
+def start_serving(
+    loop,
+    protocol_factory,
+    sock,
+    sslcontext=None,
+    server=None,
+    backlog=100,
+    ssl_handshake_timeout=constants.SSL_HANDSHAKE_TIMEOUT,
+    ssl_shutdown_timeout=constants.SSL_SHUTDOWN_TIMEOUT,
+    context=None,
+):
+    """Accept connections of a listening socket: asyncio's private `_start_serving`."""
+    accept = None
+    if sslcontext:
+        accept = tls.acceptor(
+            loop, protocol_factory, sslcontext, server, ssl_handshake_timeout, ssl_shutdown_timeout
+        )
+    start_listening(
+        loop, sock, protocol_factory, server=server, backlog=backlog, accept=accept, context=context
+    )
+
+
+def stop_serving(loop, sock):
+    """Accept no more connections of a socket and close it: asyncio's private `_stop_serving`."""
+    stop_listening(loop, sock)
+    sock.close()

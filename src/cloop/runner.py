@@ -1,0 +1,74 @@
+"""Running: cloop.run, new_event_loop, and cloop as the loop of asyncio's own functions."""
+
+import asyncio
+import sys
+import warnings
+
+from cloop.loop import Loop
+
+
+def new_event_loop():
+    """A new loop: the loop factory for asyncio.run, asyncio.Runner, uvicorn and others."""
+    return Loop()
+
+
+def run(main, *, debug=None):
+    """Run a coroutine on a new cloop loop and return its result, as asyncio.run.
+
+    `debug` is the loop's debug mode; None leaves it to PYTHONASYNCIODEBUG and `-X dev`.
+    """
+    with asyncio.Runner(debug=debug, loop_factory=new_event_loop) as runner:
+        if asyncio._get_running_loop() is not None:
+            if asyncio.iscoroutine(main):
+                main.close()
+            raise RuntimeError("cloop.run() cannot be called from a running event loop")
+        return runner.run(main)
+
+
+if sys.version_info < (3, 16):
+    with warnings.catch_warnings():
+        # From 3.14 on the policy classes are deprecated, and so is this one: for who still has to
+        # set a policy.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        DefaultPolicy = asyncio.DefaultEventLoopPolicy
+
+    class EventLoopPolicy(DefaultPolicy):
+        """The version's own policy, with cloop's loops. Deprecated where asyncio's are."""
+
+        def _loop_factory(self):
+            return new_event_loop()
+
+        def new_event_loop(self):
+            """A new cloop loop."""
+            return new_event_loop()
+
+    def set_policy():
+        """Make asyncio's functions that ask the policy get cloop's loops."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            asyncio.set_event_loop_policy(EventLoopPolicy())
+
+
+def install():
+    """Make cloop the loop of asyncio in this process.
+
+    asyncio.run, asyncio.Runner, asyncio.new_event_loop and, where the version has policies,
+    asyncio.get_event_loop make cloop loops from here on, unless they are given a loop factory.
+    Deprecated from 3.12 on in favour of a loop factory.
+    """
+    if sys.version_info >= (3, 12):
+        warnings.warn(
+            "cloop.install() is deprecated in favor of cloop.run() starting with Python 3.12.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+    make_default()
+
+
+def make_default():
+    """What install() does, without a word."""
+    if sys.version_info < (3, 16):
+        set_policy()
+    else:
+        asyncio.events.new_event_loop = asyncio.new_event_loop = new_event_loop
+        asyncio.runners.events.new_event_loop = new_event_loop

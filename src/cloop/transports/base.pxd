@@ -1,0 +1,107 @@
+"""BaseTransport: what every transport over a descriptor has.
+
+    Flow                 water marks
+      BaseTransport      the socket, its watches, the life from connection_made to connection_lost
+        StreamTransport  recv, send, half-close
+
+The Python socket object owns the descriptor. The transport keeps the object and closes it once,
+after connection_lost; before that it has removed its watches. A transport is in the fd table as
+itself and enters the ready deque as itself, with one of the `run_` functions below.
+
+The life, as asyncio has it: the constructor schedules connection_made, after which reading begins
+and the waiter is woken. `force_close` or `close` schedules connection_lost, once; the first reason
+stays. Everything belongs to the loop's thread.
+
+Contexts: up to 3.14 asyncio copies the present context when it schedules a callback or starts to
+watch, so each has its own; from 3.15 one context serves them all.
+"""
+
+from libc.stdint cimport uint32_t
+
+from cloop._c.pyapi cimport NoResult
+from cloop.core.ready cimport run_t
+from cloop.core.reactor cimport Reactor
+from cloop.transports.flow cimport Flow
+
+# What many connections of one loop share: memory to receive into. Data is copied out of it before
+# anything else runs, so it is free again by then.
+cdef class Scratch:
+    cdef:
+        char *memory
+        size_t size
+
+cdef Scratch scratch_of(Reactor loop)
+
+cdef class BaseTransport(Flow):
+    cdef:
+        object sock            # kept after it is closed, for get_extra_info("socket")
+        int fd                 # its number while it was open
+        bint plain             # a socket.socket: its number can be read from its struct
+        bint closed            # connection_lost is over and the socket is closed
+        bint closing           # close() was called, or the connection is being lost
+        bint paused            # by pause_reading()
+        bint ended             # the peer has sent EOF and the protocol keeps the connection
+        int conn_lost          # not 0: connection_lost is scheduled; counts writes after that
+        uint32_t watched       # READ and WRITE, as they are in the fd table
+        object server          # to be told when the connection is over; None on clients
+        object lost_reason     # what connection_lost gets
+
+        object context         # the one for everything (3.15), or None
+        object made_context    # of connection_made, until it is called
+        object lost_context    # of connection_lost
+        object reader_context
+        object writer_context
+
+        # Until connection_made is called.
+        object made            # the protocol's method
+        object waiter          # a future to wake after it
+
+        # get_extra_info(); `extra` replaces the others where there is more than these.
+        dict extra
+        object peername
+        object sockname
+        object socket_view
+
+        dict __dict__
+        object __weakref__
+
+        NoResult set_up(self, Reactor loop, object sock, object protocol, object waiter,
+                        object extra, object server, object context) except NoResult.EXC
+        NoResult take_socket(self, Reactor loop, object sock) except NoResult.EXC
+        NoResult name_ends(self, object extra) except NoResult.EXC
+        NoResult use_protocol(self, object protocol) except NoResult.EXC
+        object copy_context(self)
+
+        # The number of the socket, -1 where somebody closed or detached it behind our back: then
+        # the number may be another file's by now, and no system call may name it.
+        int live_fd(self) noexcept
+
+        # Run `run(self)` in the next turn. Raises RuntimeError if the loop is closed.
+        NoResult later(self, run_t run) except NoResult.EXC
+
+        NoResult watch(self, uint32_t direction) except NoResult.EXC
+        NoResult unwatch(self, uint32_t direction) except NoResult.EXC
+
+        # The descriptor fired, in the direction's context; for a subclass.
+        NoResult on_readable(self) except NoResult.EXC
+        NoResult on_writable(self) except NoResult.EXC
+
+        # Drop what is queued; for a subclass that queues.
+        NoResult drop_queue(self) except NoResult.EXC
+
+        # A callback of the protocol raised the exception that is set, which `message` explains.
+        NoResult callback_failed(self, str message) except NoResult.EXC
+        NoResult fatal_error(self, object exception, str message) except NoResult.EXC
+        NoResult force_close(self, object exception) except NoResult.EXC
+        NoResult close_gently(self) except NoResult.EXC
+        NoResult schedule_loss(self, object exception) except NoResult.EXC
+
+        NoResult begin(self) except NoResult.EXC
+        NoResult lose(self) except NoResult.EXC
+        NoResult release(self) except NoResult.EXC
+
+        NoResult report_step(self, Reactor loop, object callback, tuple args,
+                             object context) except NoResult.EXC
+
+cdef NoResult run_readable(object owner) except NoResult.EXC
+cdef NoResult run_writable(object owner) except NoResult.EXC

@@ -1,0 +1,543 @@
+"""BaseTransport; base.pxd is the manual.
+
+Derived in its rules, order and messages from CPython's asyncio/selector_events.py (PSF License
+Agreement).
+"""
+
+import _socket
+import warnings
+import weakref
+from asyncio import base_events, transports, trsock
+from asyncio.log import logger
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport free, malloc
+
+from cloop._c.pyapi cimport (
+    CLOOP_DEBUG,
+    PyContext_CopyCurrent,
+    cloop_call_one_in,
+    cloop_set_exception,
+    cloop_take_exception,
+)
+from cloop.core.counts cimport register
+from cloop.core.handle cimport new_handle, report
+from cloop.core.watch cimport WatchTable
+from cloop.poll.poller cimport READ, WRITE
+
+cdef extern from *:
+    """
+    /* PySocketSockObject, whose first field has been the descriptor since Python 2. */
+    struct socket_head { PyObject_HEAD int number; };
+    #define SOCKET_NUMBER(sock) (((struct socket_head *)(sock))->number)
+    """
+    int SOCKET_NUMBER(PyObject *sock)
+    # The results are looked at by hand: the exception must stay set until the context is left.
+    int enter "PyContext_Enter"(object context)
+    int leave "PyContext_Exit"(object context)
+
+ctypedef NoResult (*step_t)(BaseTransport self) except NoResult.EXC
+ctypedef NoResult (*quiet_step_t)(BaseTransport self) noexcept
+
+# asyncio's own size; a larger one has no effect on what TCP's windows deliver at once.
+cdef enum:
+    SCRATCH_SIZE = 262144
+
+cdef long live = 0
+register("transports", &live)
+
+cdef object plain_socket = _socket.socket
+cdef object TransportSocket = trsock.TransportSocket
+cdef object asyncio_transport = transports._FlowControlMixin
+# The server is told which transport it is from 3.13 on.
+cdef bint server_takes_transport = base_events.Server._attach.__code__.co_argcount == 2
+cdef object scratches = weakref.WeakKeyDictionary()
+
+
+cdef class Scratch:
+    """Memory to receive into."""
+
+    def __cinit__(self):
+        self.memory = <char *>malloc(SCRATCH_SIZE)
+        self.size = SCRATCH_SIZE
+        if self.memory == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.memory)
+
+
+cdef Scratch scratch_of(Reactor loop):
+    cdef object scratch = scratches.get(loop)
+    if scratch is None:
+        scratch = scratches[loop] = Scratch()
+    return <Scratch>scratch
+
+
+cdef class Step:
+    """A step of a transport as a callable, for a loop that has its own call_soon."""
+
+    cdef:
+        object owner
+        run_t run
+
+    def __call__(self):
+        self.run(self.owner)
+
+    def __repr__(self):
+        return repr(self.owner)
+
+
+cdef class BaseTransport(Flow):
+    """What every transport over a descriptor has."""
+
+    def __cinit__(self):
+        global live
+        if type(self) is BaseTransport:
+            raise TypeError("BaseTransport has no use by itself")
+        self.fd = -1
+        if CLOOP_DEBUG:
+            live += 1
+
+    def __dealloc__(self):
+        global live
+        if CLOOP_DEBUG:
+            live -= 1
+
+    @property
+    def __class__(self):
+        # asyncio.Transport has slots, so no extension type can inherit from it; being one to
+        # isinstance() is what users need. The class is the one that asyncio's own transports have.
+        return asyncio_transport
+
+    cdef NoResult set_up(self, Reactor loop, object sock, object protocol, object waiter,
+                         object extra, object server, object context) except NoResult.EXC:
+        """Take the socket over and schedule connection_made.
+
+        If it raises, the socket is the caller's as before.
+        """
+        loop.check_closed()
+        self.loop = loop
+        self.context = context
+        self.use_protocol(protocol)
+        self.made = protocol.connection_made
+        self.made_context = self.copy_context()
+        self.reader_context = self.copy_context()
+        self.waiter = waiter
+        try:
+            self.take_socket(loop, sock)
+            self.name_ends(extra)
+            loop.watches.claim(self.fd, self)
+            if server is not None:
+                if server_takes_transport:
+                    server._attach(self)
+                else:
+                    server._attach()
+                self.server = server
+        except BaseException:
+            self.sock = None
+            raise
+        return self.later(run_connection_made)
+
+    cdef NoResult take_socket(self, Reactor loop, object sock) except NoResult.EXC:
+        cdef int fd = sock.fileno()
+        owner = loop.watches.claimant(fd)
+        if owner is not None and not owner.is_closing():
+            raise RuntimeError(f"File descriptor {sock!r} is used by transport {owner!r}")
+        self.fd = fd
+        self.plain = isinstance(sock, plain_socket) and SOCKET_NUMBER(<PyObject *>sock) == fd
+        self.sock = sock
+        return NoResult.OK
+
+    cdef NoResult name_ends(self, object extra) except NoResult.EXC:
+        try:
+            self.sockname = self.sock.getsockname()
+        except OSError:
+            pass
+        if extra is not None and "peername" in extra:
+            self.peername = extra["peername"]
+        else:
+            try:
+                self.peername = self.sock.getpeername()
+            except OSError:
+                pass
+        if extra is not None and len(extra) > 1:
+            self.extra = dict(extra)
+            self.extra.update(self.own_extra())
+        return NoResult.OK
+
+    cdef object copy_context(self):
+        return PyContext_CopyCurrent() if self.context is None else self.context
+
+    cdef int live_fd(self) noexcept:
+        if self.sock is None:
+            return -1
+        return SOCKET_NUMBER(<PyObject *>self.sock) if self.plain else self.fd
+
+    cdef NoResult later(self, run_t run) except NoResult.EXC:
+        cdef Step step
+        self.loop.check_closed()
+        if self.loop.own_call_soon:
+            step = Step()
+            step.owner = self
+            step.run = run
+            self.loop.call_soon(step)
+            return NoResult.OK
+        return self.loop.soon(self, run)
+
+    # ---- Watches
+
+    cdef NoResult watch(self, uint32_t direction) except NoResult.EXC:
+        if self.watched & direction:
+            return NoResult.OK
+        self.loop.check_closed()
+        self.loop.watches.watch(self.live_fd(), direction, self,
+                                run_readable if direction == READ else run_writable)
+        self.watched |= direction
+        return NoResult.OK
+
+    cdef NoResult unwatch(self, uint32_t direction) except NoResult.EXC:
+        cdef WatchTable table
+        if not self.watched & direction:
+            return NoResult.OK
+        self.watched &= ~direction
+        if self.loop.closed:
+            return NoResult.OK
+        # Only what is ours: if somebody closed the descriptor behind our back, its number may
+        # have a new owner.
+        table = self.loop.watches
+        if table.owners[3 * self.fd + (direction >> 1)] is self:
+            table.unwatch(self.fd, direction)
+        return NoResult.OK
+
+    cdef NoResult on_readable(self) except NoResult.EXC:
+        raise NotImplementedError
+
+    cdef NoResult on_writable(self) except NoResult.EXC:
+        raise NotImplementedError
+
+    def is_reading(self):
+        """Whether data is being received: not while paused, nor once closing."""
+        return not self.closing and not self.paused
+
+    def pause_reading(self):
+        """Receive nothing more until resume_reading() is called."""
+        # The watch stays until something arrives: most pauses are over by then.
+        if self.closing or self.paused:
+            return
+        self.paused = True
+        if self.loop.debug:
+            logger.debug("%r pauses reading", self)
+
+    def resume_reading(self):
+        """Receive again."""
+        if self.closing or not self.paused:
+            return
+        self.paused = False
+        self.reader_context = self.copy_context()
+        # Between the constructor and connection_made it is not time yet.
+        if self.made is None and not self.ended:
+            self.watch(READ)
+        if self.loop.debug:
+            logger.debug("%r resumes reading", self)
+
+    # ---- The protocol
+
+    def get_protocol(self):
+        """The protocol that is told of what happens."""
+        return self.protocol
+
+    def set_protocol(self, protocol):
+        """Tell another protocol from now on."""
+        self.use_protocol(protocol)
+
+    cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
+        self.protocol = protocol
+        return NoResult.OK
+
+    cdef NoResult begin(self) except NoResult.EXC:
+        """What follows connection_made: read, and wake who waits for the connection."""
+        cdef object waiter = self.waiter
+        self.made = self.waiter = self.made_context = None
+        try:
+            if not self.closing and not self.paused:
+                self.watch(READ)
+        except OSError as exc:
+            self.loop.call_exception_handler({
+                "message": "Can't watch a transport's descriptor",
+                "exception": exc,
+                "transport": self,
+                "protocol": self.protocol,
+            })
+        finally:
+            if waiter is not None and not waiter.cancelled():
+                waiter.set_result(None)
+        return NoResult.OK
+
+    # ---- The end
+
+    def is_closing(self):
+        """Whether the transport is closed or about to be."""
+        return self.closing
+
+    def close(self):
+        """Send what is queued, then end the connection; connection_lost(None) follows."""
+        self.close_gently()
+
+    def abort(self):
+        """End the connection at once and drop what is queued."""
+        self.force_close(None)
+
+    cdef NoResult close_gently(self) except NoResult.EXC:
+        if self.closing:
+            return NoResult.OK
+        self.closing = True
+        self.unwatch(READ)
+        if self.queued:
+            return NoResult.OK
+        self.unwatch(WRITE)
+        return self.schedule_loss(None)
+
+    cdef NoResult force_close(self, object exception) except NoResult.EXC:
+        if self.conn_lost:
+            return NoResult.OK
+        self.drop_queue()
+        self.unwatch(WRITE)
+        self.closing = True
+        self.unwatch(READ)
+        return self.schedule_loss(exception)
+
+    cdef NoResult drop_queue(self) except NoResult.EXC:
+        return NoResult.OK
+
+    cdef NoResult schedule_loss(self, object exception) except NoResult.EXC:
+        self.conn_lost += 1
+        self.lost_reason = exception
+        self.lost_context = self.copy_context()
+        return self.later(run_connection_lost)
+
+    cdef NoResult callback_failed(self, str message) except NoResult.EXC:
+        cdef object exception = cloop_take_exception()
+        if isinstance(exception, (SystemExit, KeyboardInterrupt)):
+            cloop_set_exception(exception)
+            return NoResult.EXC
+        return self.fatal_error(exception, message)
+
+    cdef NoResult fatal_error(self, object exception, str message) except NoResult.EXC:
+        if isinstance(exception, OSError):
+            if self.loop.debug:
+                logger.debug("%r: %s", self, message, exc_info=exception)
+        else:
+            self.loop.call_exception_handler({
+                "message": message,
+                "exception": exception,
+                "transport": self,
+                "protocol": self.protocol,
+            })
+        return self.force_close(exception)
+
+    cdef NoResult lose(self) except NoResult.EXC:
+        """Tell the protocol, then let go of everything."""
+        cdef object reason = self.lost_reason
+        if self.closed:
+            return NoResult.OK
+        self.lost_reason = None
+        try:
+            self.protocol.connection_lost(reason)
+        finally:
+            self.release()
+        return NoResult.OK
+
+    cdef NoResult release(self) except NoResult.EXC:
+        cdef Reactor loop = self.loop
+        cdef object server = self.server
+        self.closed = True
+        self.unwatch(READ)
+        self.unwatch(WRITE)
+        if not loop.closed and loop.watches.claimant(self.fd) is self:
+            loop.watches.claim(self.fd, None)
+        self.loop = None
+        self.server = self.lost_context = self.reader_context = self.writer_context = None
+        self.use_protocol(None)
+        try:
+            self.sock.close()
+        finally:
+            if server is not None:
+                if server_takes_transport:
+                    server._detach(self)
+                else:
+                    server._detach()
+        return NoResult.OK
+
+    def __del__(self):
+        if self.sock is None or self.closed or self.loop is None:
+            return
+        try:
+            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+        finally:
+            self.release()
+
+    cdef NoResult report_step(self, Reactor loop, object callback, tuple args,
+                              object context) except NoResult.EXC:
+        """The exception that is set goes to the exception handler, as from call_soon(callback)."""
+        cdef object exception = cloop_take_exception()
+        cdef object handle = new_handle(loop, callback, args, context)
+        cloop_set_exception(exception)
+        return report(loop, callback, args, handle, None)
+
+    # ---- What it is
+
+    def get_extra_info(self, name, default=None):
+        """What is known of the connection: 'socket', 'sockname', 'peername', and by kind more."""
+        if self.extra is not None:
+            return self.extra.get(name, default)
+        if name == "peername":
+            return self.peername
+        if name == "sockname":
+            return self.sockname
+        if name == "socket":
+            return self.view_socket()
+        return default
+
+    def view_socket(self):
+        """The socket, wrapped so that nobody can close it."""
+        if self.socket_view is None:
+            self.socket_view = TransportSocket(self.sock)
+        return self.socket_view
+
+    def own_extra(self):
+        return {"socket": self.view_socket(), "sockname": self.sockname, "peername": self.peername}
+
+    def __repr__(self):
+        info = [type(self).__name__]
+        if self.sock is None or self.closed:
+            info.append("closed")
+        elif self.closing:
+            info.append("closing")
+        info.append(f"fd={self.fd}")
+        if self.loop is not None and not self.loop.closed:
+            reading = self.watched & READ and not self.paused
+            writing = self.watched & WRITE
+            info.append("read=polling" if reading else "read=idle")
+            info.append(f"write=<{'polling' if writing else 'idle'}, bufsize={self.queued}>")
+        return f"<{' '.join(info)}>"
+
+    # asyncio's private names, which its own TLS and streams and libraries use.
+
+    def _force_close(self, exc):
+        self.force_close(exc)
+
+    def _read_ready(self):
+        self.on_readable()
+
+    def _write_ready(self):
+        self.on_writable()
+
+    def _fatal_error(self, exc, message="Fatal error on transport"):
+        if self.loop is not None:
+            self.fatal_error(exc, message)
+
+    def _call_connection_lost(self, exc):
+        if not self.closed:
+            self.lost_reason = exc
+            self.lose()
+
+    @property
+    def _extra(self):
+        if self.extra is None:
+            self.extra = self.own_extra()
+        return self.extra
+
+    @property
+    def _sock(self):
+        return None if self.closed else self.sock
+
+    @property
+    def _sock_fd(self):
+        return self.fd
+
+    @property
+    def _server(self):
+        return self.server
+
+    @property
+    def _closing(self):
+        return self.closing
+
+    @property
+    def _paused(self):
+        return self.paused
+
+    @property
+    def _conn_lost(self):
+        return self.conn_lost
+
+    @property
+    def _protocol_connected(self):
+        return True
+
+
+# ---- What the reactor runs
+
+cdef NoResult run_connection_made(object owner) except NoResult.EXC:
+    cdef BaseTransport self = <BaseTransport>owner
+    if self.closed:
+        return NoResult.OK
+    try:
+        if cloop_call_one_in(self.made_context, self.made, self) < 0:
+            self.report_step(self.loop, self.made, (self,), self.made_context)
+    finally:
+        self.begin()
+    return NoResult.OK
+
+
+cdef NoResult run_connection_lost(object owner) except NoResult.EXC:
+    cdef BaseTransport self = <BaseTransport>owner
+    return run_step(self, self.lost_context, lose_step, "_call_connection_lost",
+                    (self.lost_reason,))
+
+
+cdef NoResult run_readable(object owner) except NoResult.EXC:
+    cdef BaseTransport self = <BaseTransport>owner
+    if self.paused or not self.watched & READ:
+        # An event that was on its way, or the first since pause_reading().
+        return self.unwatch(READ)
+    return run_step(self, self.reader_context, read_step, "_read_ready", ())
+
+
+cdef NoResult run_writable(object owner) except NoResult.EXC:
+    cdef BaseTransport self = <BaseTransport>owner
+    if not self.watched & WRITE:
+        return NoResult.OK
+    return run_step(self, self.writer_context, write_step, "_write_ready", ())
+
+
+cdef NoResult read_step(BaseTransport self) except NoResult.EXC:
+    return self.on_readable()
+
+
+cdef NoResult write_step(BaseTransport self) except NoResult.EXC:
+    return self.on_writable()
+
+
+cdef NoResult lose_step(BaseTransport self) except NoResult.EXC:
+    return self.lose()
+
+
+cdef NoResult run_step(BaseTransport self, object context, step_t step, str name,
+                       tuple args) except NoResult.EXC:
+    """Run a step in a context; an exception goes to the handler as that of the method `name`."""
+    cdef Reactor loop = self.loop
+    cdef NoResult result = NoResult.EXC
+    cdef object exception
+    if enter(context) == 0:
+        result = (<quiet_step_t>step)(self)
+        if leave(context) < 0:
+            result = NoResult.EXC
+    if result == NoResult.OK:
+        return NoResult.OK
+    exception = cloop_take_exception()
+    callback = getattr(self, name)
+    cloop_set_exception(exception)
+    return self.report_step(loop, callback, args, context)

@@ -1,0 +1,87 @@
+"""Write flow control; flow.pxd is the manual.
+
+Derived from CPython's asyncio/transports.py (PSF License Agreement): defaults, messages, timing.
+"""
+
+from cpython.pyport cimport PY_SSIZE_T_MAX
+
+cdef enum:
+    DEFAULT_HIGH = 65536
+    DEFAULT_LOW = 16384
+
+
+cdef class Flow:
+    """The write side's water marks."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.high = DEFAULT_HIGH
+        self.low = DEFAULT_LOW
+
+    def get_write_buffer_size(self):
+        """The number of bytes that were written and have not been sent."""
+        return self.queued
+
+    def get_write_buffer_limits(self):
+        """The low and the high water mark, in bytes."""
+        return (self.low, self.high)
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """Set the water marks that decide when the protocol is paused and resumed.
+
+        `high` is four times `low` by default, `low` a quarter of `high`, 64 KiB and 16 KiB where
+        neither is given. Raises ValueError unless high >= low >= 0.
+        """
+        if high is None:
+            high = DEFAULT_HIGH if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self.high = int(min(high, PY_SSIZE_T_MAX))
+        self.low = int(min(low, PY_SSIZE_T_MAX))
+        self.may_pause()
+
+    cdef NoResult pause_protocol(self) except NoResult.EXC:
+        self.protocol_paused = True
+        return self.tell_protocol("pause_writing")
+
+    cdef NoResult resume_protocol(self) except NoResult.EXC:
+        self.protocol_paused = False
+        return self.tell_protocol("resume_writing")
+
+    cdef NoResult tell_protocol(self, str method) except NoResult.EXC:
+        """Call a method without arguments; what it raises goes to the exception handler."""
+        try:
+            getattr(self.protocol, method)()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self.loop.call_exception_handler({
+                "message": f"protocol.{method}() failed",
+                "exception": exc,
+                "transport": self,
+                "protocol": self.protocol,
+            })
+        return NoResult.OK
+
+    # asyncio's private names, which its own sendfile and libraries read.
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    @property
+    def _protocol(self):
+        return self.protocol
+
+    @property
+    def _protocol_paused(self):
+        return self.protocol_paused
+
+    @property
+    def _high_water(self):
+        return self.high
+
+    @property
+    def _low_water(self):
+        return self.low

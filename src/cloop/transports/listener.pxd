@@ -1,0 +1,36 @@
+"""Listener: accepts the connections of a listening socket and makes a transport for each.
+
+A listener is in the fd table as itself, which keeps it alive while it listens. The server, which
+owns the socket, stops it through stop_listening() before it closes the socket.
+"""
+
+from cloop._c.pyapi cimport NoResult
+from cloop._c.socket cimport sockaddr, socklen_t
+from cloop.core.reactor cimport Reactor
+
+cdef class Listener:
+    cdef:
+        Reactor loop
+        object sock
+        int fd
+        object protocol_factory
+        object server              # told of each transport; may be None
+        # Instead of a plain transport, for TLS: called with (socket, peer's address, context or
+        # None).
+        object accept
+        object context             # copied for each connection
+        bint one_context           # the copy serves all of a connection's callbacks (3.15)
+        int batch                  # connections that one event accepts at most
+        bint listening             # in the fd table
+
+        # For the sockets of connections.
+        int family
+        int type
+        int proto
+
+        NoResult start(self) except NoResult.EXC
+        NoResult stop(self) except NoResult.EXC
+        NoResult accept_batch(self) except NoResult.EXC
+        NoResult refused(self) except NoResult.EXC
+        NoResult admit(self, int fd, const sockaddr *address, socklen_t length) except NoResult.EXC
+        NoResult connect(self, object sock, object peername, object context) except NoResult.EXC

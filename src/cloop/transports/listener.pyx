@@ -1,0 +1,202 @@
+"""The listener; listener.pxd is the manual.
+
+Derived in its rules and messages from CPython's asyncio/selector_events.py (PSF License Agreement).
+asyncio makes a task for each connection; here the protocol is made on the spot, in a context of the
+connection's own as the task's would be, and a turn earlier.
+"""
+
+import socket
+from asyncio import constants, trsock
+from asyncio.log import logger
+
+from cpython.exc cimport PyErr_SetFromErrno
+from libc.errno cimport (
+    EAGAIN,
+    ECONNABORTED,
+    EINTR,
+    EMFILE,
+    ENFILE,
+    ENOBUFS,
+    ENOMEM,
+    errno,
+)
+from posix.unistd cimport close
+
+from cloop._c.pyapi cimport PyContext_Copy, PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
+from cloop._c.socket cimport cloop_accept, sockaddr_storage
+from cloop.core.watch cimport WatchTable
+from cloop.poll.poller cimport READ
+from cloop.transports.addr cimport address_of
+from cloop.transports.stream cimport StreamTransport
+
+# More connections than this wait for the next turn, however long the backlog: each costs tens of
+# microseconds, and the connections that are open already want their turn.
+cdef enum:
+    MAX_BATCH = 64
+
+cdef object new_socket = socket.socket
+cdef object TransportSocket = trsock.TransportSocket
+# Tells the socket object that the descriptor does not block, without a system call.
+cdef int NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
+
+
+cdef class Listener:
+    """Accepts connections."""
+
+    def __cinit__(self, Reactor loop not None, sock, protocol_factory, server=None, backlog=100,
+                  accept=None, context=None):
+        self.loop = loop
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.protocol_factory = protocol_factory
+        self.server = server
+        self.accept = accept
+        self.one_context = context is not None
+        self.context = PyContext_CopyCurrent() if context is None else context
+        self.batch = max(1, min(<object>MAX_BATCH, backlog))
+        self.family = sock.family
+        self.type = sock.type
+        self.proto = sock.proto
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.sock!r}>"
+
+    cdef NoResult start(self) except NoResult.EXC:
+        self.loop.check_closed()
+        self.loop.watches.watch(self.fd, READ, self, run_acceptable)
+        self.listening = True
+        return NoResult.OK
+
+    cdef NoResult stop(self) except NoResult.EXC:
+        cdef WatchTable table = self.loop.watches
+        if self.listening:
+            self.listening = False
+            if not self.loop.closed and table.owners[3 * self.fd] is self:
+                table.unwatch(self.fd, READ)
+        return NoResult.OK
+
+    def _listen_again(self):
+        # The server may have been closed meanwhile, and the number be another file's.
+        if self.sock.fileno() == self.fd:
+            self.start()
+
+    cdef NoResult accept_batch(self) except NoResult.EXC:
+        cdef sockaddr_storage address
+        cdef socklen_t length
+        cdef int fd, i
+        for i in range(self.batch):
+            # Whoever is accepted may close the server.
+            if not self.listening or self.sock.fileno() != self.fd:
+                break
+            length = sizeof(address)
+            fd = cloop_accept(self.fd, <sockaddr *>&address, &length)
+            if fd >= 0:
+                self.admit(fd, <sockaddr *>&address, length)
+            elif errno == EAGAIN:
+                break
+            elif errno != EINTR and errno != ECONNABORTED:
+                self.refused()
+                break
+        return NoResult.OK
+
+    cdef NoResult refused(self) except NoResult.EXC:
+        """accept() failed: where the system has run out of something, wait until it has again."""
+        cdef bint exhausted = errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM)
+        try:
+            PyErr_SetFromErrno(OSError)
+        except OSError as exc:
+            if not exhausted:
+                raise
+            self.loop.call_exception_handler({
+                "message": "socket.accept() out of system resource",
+                "exception": exc,
+                "socket": TransportSocket(self.sock),
+            })
+        # The descriptor stays readable, so watching on would spin.
+        self.stop()
+        self.loop.call_later(constants.ACCEPT_RETRY_DELAY, self._listen_again)
+        return NoResult.OK
+
+    cdef NoResult admit(self, int fd, const sockaddr *address,
+                        socklen_t length) except NoResult.EXC:
+        """Make the connection's socket, and what belongs to it in a context of its own."""
+        cdef object sock, context, shared
+        try:
+            sock = new_socket(self.family, self.type | NONBLOCK, self.proto, fd)
+        except BaseException:
+            close(fd)
+            raise
+        if not NONBLOCK:
+            sock.setblocking(False)
+        cdef object peername = address_of(address, length)
+        if peername is NotImplemented:
+            peername = sock.getpeername()
+        if self.loop.debug:
+            logger.debug("%r got a new connection from %r: %r", self.server, peername, sock)
+        context = PyContext_Copy(self.context)
+        shared = context if self.one_context else None
+        PyContext_Enter(context)
+        try:
+            if self.accept is not None:
+                self.accept(sock, peername, shared)
+            else:
+                self.connect(sock, peername, shared)
+        finally:
+            PyContext_Exit(context)
+        return NoResult.OK
+
+    cdef NoResult connect(self, object sock, object peername, object context) except NoResult.EXC:
+        cdef object protocol = None
+        try:
+            protocol = self.protocol_factory()
+            StreamTransport(self.loop, sock, protocol, None, {"peername": peername}, self.server,
+                            context)
+        except BaseException as exc:
+            sock.close()
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            if self.loop.debug:
+                self.report(exc, protocol)
+        return NoResult.OK
+
+    def report(self, exc, protocol):
+        """Tell of a connection that was not to be, in debug mode as asyncio does."""
+        context = {
+            "message": "Error on transport creation for incoming connection",
+            "exception": exc,
+        }
+        if protocol is not None:
+            context["protocol"] = protocol
+        self.loop.call_exception_handler(context)
+
+
+def start_listening(Reactor loop not None, sock, protocol_factory, *, server=None, backlog=100,
+                    accept=None, context=None):
+    """Accept connections of `sock`, which listens and does not block.
+
+    Each becomes a StreamTransport with a protocol of `protocol_factory`, or goes to `accept`.
+    """
+    cdef Listener listener = Listener(loop, sock, protocol_factory, server, backlog, accept,
+                                      context)
+    listener.start()
+
+
+def stop_listening(Reactor loop not None, sock):
+    """Accept no more connections of `sock`."""
+    cdef int fd = sock.fileno()
+    if 0 <= fd < loop.watches.size and isinstance(loop.watches.owners[3 * fd], Listener):
+        (<Listener>loop.watches.owners[3 * fd]).stop()
+
+
+cdef NoResult run_acceptable(object owner) except NoResult.EXC:
+    cdef Listener self = <Listener>owner
+    try:
+        self.accept_batch()
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
+        self.loop.call_exception_handler({
+            "message": f"Exception in callback {self!r}",
+            "exception": exc,
+        })
+    return NoResult.OK
