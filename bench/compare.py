@@ -1,0 +1,236 @@
+"""Compare the loops on the scheduling cases, in turn, and print the table of ratios.
+
+    python -m bench.compare
+    python -m bench.compare --loops cloop,uvloop --cases call_soon,switch --quick
+
+Each round measures every case on every loop, one loop directly after the other, each in a child process of
+its own on the same core. So whatever else the machine does in the meantime falls on all of them. The order of
+the loops moves on by one from round to round. A round's figure is the best of the child's runs; the tables
+give the best and the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.cases import CASES, Case, Figures
+from bench.loops import CLOOP, SCHEDULERS, version_of
+from bench.machine import cores, description
+from bench.servers import ROOT
+from bench.table import ABSENT, number, ratio, render
+from bench.tool import add_common_options, chosen_loops, new_parser, parse_names, write_json
+
+QUICK_DIVISOR = 10
+FAILURES_ALLOWED = 1  # some peers hang now and then: once may be chance, twice is not worth the wait
+
+
+@dataclass
+class Cell:
+    """What is known of one case on one loop."""
+
+    rounds_ns: list[float] = field(default_factory=list)
+    figures: Figures = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, samples: list[float], figures: Figures) -> None:
+        self.rounds_ns.append(min(samples))
+        for name, value in figures.items():
+            self.figures[name] = self.figures.get(name, 0) + value
+
+
+Statistic = Callable[[list[float]], float]
+STATISTICS: dict[str, Statistic] = {"best": min, "median": statistics.median}
+Cells = dict[tuple[str, str], Cell]  # by case key and loop name
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that was measured, and the questions the tables put to it."""
+
+    loops: list[str]
+    cases: list[Case]
+    cells: Cells
+
+    def value(self, key: str, loop: str, statistic: Statistic) -> float | None:
+        """Nanoseconds per operation, None where there is no measurement."""
+        cell = self.cells.get((key, loop))
+        return statistic(cell.rounds_ns) if cell and cell.rounds_ns else None
+
+    def best_peer(self, key: str, statistic: Statistic) -> float | None:
+        """The time of the fastest loop other than cloop."""
+        values = [self.value(key, loop, statistic) for loop in self.loops if loop != CLOOP]
+        return min((value for value in values if value is not None), default=None)
+
+    def to_best_peer(self, case: Case, statistic: Statistic) -> float | None:
+        """cloop's time over the best peer's; a case for cloop only is held against its base."""
+        rival = case.base if case.only and case.base else case.key
+        return ratio(self.value(case.key, CLOOP, statistic), self.best_peer(rival, statistic))
+
+    def meets_target(self, case: Case, statistic: Statistic) -> bool | None:
+        """Whether cloop reaches the case's target, None where there is none or no measurement.
+
+        A case's own figures count what must not happen, such as waking early.
+        """
+        reached = self.to_best_peer(case, statistic)
+        if reached is None or case.target is None:
+            return None
+        return reached <= case.target and not any(self.cells[case.key, CLOOP].figures.values())
+
+    def missed(self, statistic: Statistic) -> list[Case]:
+        """The cases in which cloop was measured and does not reach its target."""
+        return [case for case in self.cases if self.meets_target(case, statistic) is False]
+
+
+# -- measuring ----------------------------------------------------------------------------------------------
+
+
+def run_worker(loop: str, case: Case, args: argparse.Namespace) -> tuple[dict[str, Any] | None, str]:
+    """Measure in a child process: its result, or None and the reason why there is none."""
+    command = [sys.executable, "-m", "bench.worker", loop, case.key, "--repeats", str(args.repeats)]
+    command += ["--operations", str(max(case.n // args.divisor, 100))]
+    if args.core is not None:
+        command += ["--core", str(args.core)]
+    try:
+        child = subprocess.run(
+            command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=args.time_limit
+        )
+    except subprocess.TimeoutExpired as expired:
+        # `text` does not decode what a child that ran out of time had written.
+        out, reason = (expired.stdout or b"").decode(), f"not done in {args.time_limit:g} s"
+    else:
+        said = child.stderr.strip().splitlines()
+        out, reason = child.stdout, said[-1] if said else f"exit code {child.returncode}"
+    return (json.loads(out), "") if out.endswith("\n") else (None, reason)
+
+
+def show_progress(text: str) -> None:
+    """Keep one line of a terminal up to date; nothing when the output goes elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r{text:<64}", end="\n" if not text else "", file=sys.stderr, flush=True)
+
+
+def measure(loops: list[str], cases: list[Case], args: argparse.Namespace) -> Cells:
+    """Every round of every case of every loop. A loop that fails twice in a case is let off."""
+    cells = {(case.key, loop): Cell() for case in cases for loop in loops if case.only in (None, loop)}
+    for turn in range(args.rounds):
+        shift = turn % len(loops)
+        for case in cases:
+            show_progress(f"round {turn + 1}/{args.rounds}  {case.title}")
+            for loop in loops[shift:] + loops[:shift]:
+                cell = cells.get((case.key, loop))
+                if cell is None or len(cell.failures) > FAILURES_ALLOWED:
+                    continue
+                result, reason = run_worker(loop, case, args)
+                if result is None:
+                    cell.failures.append(reason)
+                else:
+                    cell.add(result["ns"], result["figures"])
+    show_progress("")
+    return cells
+
+
+# -- reporting ----------------------------------------------------------------------------------------------
+
+
+def ratio_table(comparison: Comparison, statistic: Statistic) -> str:
+    """A row a case: a column a loop in ns per operation, cloop over the best peer, what that should be."""
+    rows = []
+    for case in comparison.cases:
+        values = [number(comparison.value(case.key, loop, statistic)) for loop in comparison.loops]
+        reached = comparison.to_best_peer(case, statistic)
+        target = ABSENT if case.target is None else f"<= {case.target:.2f}"
+        verdict = {True: "yes", False: "NO", None: ABSENT}[comparison.meets_target(case, statistic)]
+        rows.append([case.title, *values, number(reached, 2), target, verdict])
+    return render(["ns per operation", *comparison.loops, "cloop / best peer", "target", "met"], rows)
+
+
+def growth_table(comparison: Comparison, statistic: Statistic) -> str | None:
+    """How many times its base a crowded case costs, per loop; None when no such pair was measured."""
+    rows = []
+    for case in comparison.cases:
+        if case.only or not case.base:
+            continue
+        factors = [
+            ratio(comparison.value(case.key, loop, statistic), comparison.value(case.base, loop, statistic))
+            for loop in comparison.loops
+        ]
+        rows.append([case.title, *[number(factor, 2) for factor in factors]])
+    return render(["cost / the same without the crowd", *comparison.loops], rows) if rows else None
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """What the cells cannot show: failures, and figures that should be zero and are not."""
+    lines = []
+    for (key, loop), cell in comparison.cells.items():
+        lines += [f"{loop}, {CASES[key].title}: {failure}" for failure in cell.failures]
+        lines += [
+            f"{loop}, {CASES[key].title}: {name} {value:g} times"
+            for name, value in cell.figures.items()
+            if value
+        ]
+    return lines
+
+
+def case_as_json(comparison: Comparison, case: Case) -> dict[str, Any]:
+    """Everything measured of one case, for a file."""
+    ratios = {name: comparison.to_best_peer(case, statistic) for name, statistic in STATISTICS.items()}
+    cells = {loop: comparison.cells.get((case.key, loop)) for loop in comparison.loops}
+    loops = {loop: asdict(cell) for loop, cell in cells.items() if cell}
+    return {"title": case.title, "target": case.target, "to_best_peer": ratios, "loops": loops}
+
+
+def report(comparison: Comparison, args: argparse.Namespace) -> None:
+    """Print the tables and the remarks."""
+    facts = ", ".join(f"{name} {value}" for name, value in description().items())
+    print(facts)
+    print("; ".join(f"{loop} {version_of(loop)}".strip() for loop in comparison.loops))
+    for name, statistic in STATISTICS.items():
+        if name == "median" and args.rounds == 1:
+            continue  # the same table again
+        print(f"\n{name} of the rounds\n{ratio_table(comparison, statistic)}")
+    growth = growth_table(comparison, statistics.median)
+    if growth:
+        print(f"\nmedian of the rounds\n{growth}")
+    for line in remarks(comparison):
+        print(f"note: {line}")
+    if args.quick:
+        print("note: a quick run shows that everything works; its figures are not to be quoted")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser("bench.compare", __doc__)
+    add_common_options(parser, rounds=5, loops=SCHEDULERS)
+    parser.add_argument("--cases", help=f"comma-separated, of {', '.join(CASES)} (default: all)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs in a round (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
+    parser.add_argument("--core", type=int, default=cores()[0], help="to measure on (default: the last one)")
+    parser.add_argument("--no-pin", dest="core", action="store_const", const=None, help="on any core")
+    parser.add_argument("--time-limit", type=float, default=30, metavar="S", help="per child (default: 30)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
+    args = parser.parse_args()
+    args.divisor = QUICK_DIVISOR if args.quick else 1
+    if args.quick:
+        args.rounds = args.repeats = 1
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    loops = chosen_loops(args.loops, SCHEDULERS)
+    cases = [CASES[key] for key in parse_names(args.cases, list(CASES))]
+    comparison = Comparison(loops, cases, measure(loops, cases, args))
+    report(comparison, args)
+    results = {case.key: case_as_json(comparison, case) for case in cases}
+    write_json(args.json, loops, {"rounds": args.rounds, "repeats": args.repeats, "cases": results})
+    return 1 if args.check and comparison.missed(min) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,207 @@
+/* Load for an echo server: n connections, each with one message under way at a time, on epoll.
+ *
+ *     load [-c connections] [-s size] [-d seconds] [-w warm-up seconds] [-n messages] PORT | unix:/path
+ *
+ * Prints one line of JSON: the messages echoed in all, those echoed in the measured time (after the warm-up),
+ * a second's share of these, and the median, 99th percentile and maximum of the time from send to the whole
+ * echo, in us. With -n there is no warm-up, and it ends after that many messages instead of after a time
+ * (-n 0: it connects and ends).
+ * The first echo of each connection is compared with what was sent. Messages end in a newline and hold no
+ * other, so that a server which reads lines serves as well.
+ */
+#include "common.h"
+#include <stdint.h>
+#include <time.h>
+
+enum { BATCH = 256, RECEIVE = 256 * 1024, STEP_NS = 100, STEPS = 1000 * 1000 };
+
+struct connection {
+    int fd;
+    int checked; /* its first echo was right */
+    size_t sent, received; /* of the message under way */
+    int64_t started_ns;
+};
+
+static struct {
+    int connections;
+    size_t size;
+    double seconds, warm_up;
+    long messages; /* -1: by time */
+} options = {.connections = 10, .size = 1024, .seconds = 3, .warm_up = 0.3, .messages = -1};
+
+static char *message;
+static char received[RECEIVE];
+static uint32_t histogram[STEPS]; /* latencies in steps of STEP_NS; the last step takes all above */
+static long measured, total;
+static int64_t longest_ns;
+static int poller;
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "load: %s\n", what);
+    exit(1);
+}
+
+static void watch(int operation, struct connection *connection, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.ptr = connection}};
+    check(epoll_ctl(poller, operation, connection->fd, &event), "epoll_ctl");
+}
+
+/* Go on sending the message under way; the connection is watched for room only while it has none. */
+static void send_rest(struct connection *connection)
+{
+    size_t before = connection->sent;
+    ssize_t sent = send(connection->fd, message + before, options.size - before, MSG_NOSIGNAL);
+    if (sent == -1 && !would_block())
+        die("send");
+    connection->sent += sent > 0 ? (size_t)sent : 0;
+    int was_short = before > 0, is_short = connection->sent < options.size;
+    if (is_short != was_short)
+        watch(EPOLL_CTL_MOD, connection, is_short ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void start_message(struct connection *connection)
+{
+    connection->sent = connection->received = 0;
+    connection->started_ns = now_ns();
+    send_rest(connection);
+}
+
+static void record(int64_t latency_ns)
+{
+    int64_t step = latency_ns / STEP_NS;
+    histogram[step < STEPS ? step : STEPS - 1]++;
+    if (latency_ns > longest_ns)
+        longest_ns = latency_ns;
+    measured++;
+}
+
+/* Take in what has come: true when the echo is complete. */
+static int receive(struct connection *connection)
+{
+    ssize_t size = recv(connection->fd, received, sizeof received, 0);
+    if (size == -1 && would_block())
+        return 0;
+    if (size == -1)
+        die("recv");
+    if (size == 0)
+        fail("the server closed a connection");
+    if (connection->received + (size_t)size > options.size)
+        fail("the echo is longer than the message");
+    if (!connection->checked && memcmp(received, message + connection->received, (size_t)size) != 0)
+        fail("the echo is not what was sent");
+    connection->received += (size_t)size;
+    return connection->received == options.size;
+}
+
+static void run(int64_t start_ns, int64_t end_ns)
+{
+    struct epoll_event events[BATCH];
+    for (;;) {
+        int count = epoll_wait(poller, events, BATCH, 1000);
+        int64_t now = now_ns();
+        if (now >= end_ns)
+            return;
+        for (int i = 0; i < count; i++) {
+            struct connection *connection = events[i].data.ptr;
+            if (events[i].events & EPOLLOUT)
+                send_rest(connection);
+            if (!(events[i].events & ~(uint32_t)EPOLLOUT) || !receive(connection))
+                continue;
+            connection->checked = 1;
+            now = now_ns();
+            if (now >= start_ns)
+                record(now - connection->started_ns);
+            if (++total == options.messages)
+                return;
+            start_message(connection);
+        }
+    }
+}
+
+/* The latency in us that `share` of the messages do not exceed. */
+static double percentile(double share)
+{
+    long seen = 0, wanted = (long)(share * (double)measured);
+    for (long step = 0; step < STEPS; step++) {
+        seen += histogram[step];
+        if (seen > wanted)
+            return (double)(step + 1) * STEP_NS / 1000;
+    }
+    return 0;
+}
+
+static void parse_options(int argc, char **argv)
+{
+    int option;
+    while ((option = getopt(argc, argv, "c:s:d:w:n:")) != -1) {
+        switch (option) {
+        case 'c': options.connections = atoi(optarg); break;
+        case 's': options.size = (size_t)atol(optarg); break;
+        case 'd': options.seconds = atof(optarg); break;
+        case 'w': options.warm_up = atof(optarg); break;
+        case 'n': options.messages = atol(optarg); break;
+        default: exit(2);
+        }
+    }
+    if (optind != argc - 1 || options.connections < 1 || options.size < 1) {
+        fprintf(stderr, "usage: %s [-c n] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path\n", argv[0]);
+        exit(2);
+    }
+}
+
+static void make_message(void)
+{
+    message = malloc(options.size);
+    if (message == NULL)
+        die("malloc");
+    for (size_t i = 0; i < options.size; i++)
+        message[i] = (char)('a' + i % 23); /* 23 divides no buffer size, so a shifted echo shows */
+    message[options.size - 1] = '\n';
+}
+
+static void connect_to(const struct address *address, struct connection *connection)
+{
+    connection->fd = check(socket(address->name.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+    check(connect(connection->fd, &address->name.any, address->length), "connect");
+    check(fcntl(connection->fd, F_SETFL, O_NONBLOCK), "fcntl");
+    if (is_tcp(address))
+        set_nodelay(connection->fd);
+    watch(EPOLL_CTL_ADD, connection, EPOLLIN);
+}
+
+int main(int argc, char **argv)
+{
+    parse_options(argc, argv);
+    make_message();
+    struct address address = parse_address(argv[optind]);
+    struct connection *all = calloc((size_t)options.connections, sizeof *all);
+    if (all == NULL)
+        die("calloc");
+    poller = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+    for (int i = 0; i < options.connections; i++)
+        connect_to(&address, &all[i]);
+
+    int by_count = options.messages >= 0;
+    int64_t start_ns = now_ns() + (by_count ? 0 : (int64_t)(options.warm_up * 1e9));
+    int64_t end_ns = by_count ? INT64_MAX : start_ns + (int64_t)(options.seconds * 1e9);
+    if (options.messages != 0) {
+        for (int i = 0; i < options.connections; i++)
+            start_message(&all[i]);
+        run(start_ns, end_ns);
+    }
+    double elapsed = (double)(now_ns() - start_ns) / 1e9;
+    printf("{\"total\": %ld, \"measured\": %ld, \"seconds\": %.3f, \"messages_per_s\": %.1f, "
+           "\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
+           total, measured, elapsed, (double)measured / elapsed, percentile(0.5), percentile(0.99),
+           (double)longest_ns / 1000);
+    return 0;
+}

@@ -1,0 +1,131 @@
+"""Echo rates of the loops and of a bare C server, in turn, on two cores.
+
+    python -m bench.echo.run
+    python -m bench.echo.run --mode streams --size 102400 --loops cloop,uvloop
+    python -m bench.echo.run --mode protocol --syscalls
+
+The server has one core and the load generator another. Each round starts every server anew, one after the
+other; the table gives the medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from bench.echo.server import MODES
+from bench.echo.setting import FLOOR, GRACE_S, Setting
+from bench.echo.syscalls import PerMessage, count_per_message, syscall_table
+from bench.loops import CLOOP
+from bench.machine import two_cores, usage_of
+from bench.servers import in_turn
+from bench.table import number, ratio, render
+from bench.tool import add_common_options, chosen_loops, new_parser, write_json
+
+WARM_UP_S = 0.3
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One measurement of one server; the costs are the server's, per message."""
+
+    messages_per_s: float
+    p50_us: float
+    p99_us: float
+    user_us: float
+    system_us: float
+    page_faults: float
+    busy: float  # the part of the time in which the server's core worked for it
+
+    @classmethod
+    def median(cls, rates: list[Rate]) -> Rate:
+        """The median of each figure by itself."""
+        return cls(*[statistics.median(getattr(rate, each.name) for rate in rates) for each in fields(cls)])
+
+
+# The columns of the table that show a figure as it is, and their decimals.
+COLUMNS = {"p50_us": 1, "p99_us": 1, "user_us": 2, "system_us": 2, "page_faults": 3, "busy": 2}
+
+
+def measure(setting: Setting, name: str, seconds: float) -> Rate:
+    """One measurement of one server."""
+
+    def use(address: str, pid: int) -> Rate:
+        before = usage_of(pid)
+        limit_s = seconds + WARM_UP_S + GRACE_S
+        load = setting.load(address, "-d", str(seconds), "-w", str(WARM_UP_S), time_limit_s=limit_s)
+        used, messages = usage_of(pid) - before, max(load["total"], 1)
+        return Rate(
+            messages_per_s=load["messages_per_s"],
+            p50_us=load["p50_us"],
+            p99_us=load["p99_us"],
+            user_us=used.user_us / messages,
+            system_us=used.system_us / messages,
+            page_faults=used.faults / messages,
+            busy=(used.user_us + used.system_us) / 1e6 / (load["seconds"] + WARM_UP_S),
+        )
+
+    return setting.with_server(name, use)
+
+
+def rate_table(medians: dict[str, Rate | None]) -> str:
+    """A row a server: its rate, over the floor's and over the best peer's, latencies, costs per message."""
+    rates = {name: rate.messages_per_s for name, rate in medians.items() if rate}
+    best_peer = max((rate for name, rate in rates.items() if name not in (FLOOR, CLOOP)), default=None)
+    rows = []
+    for name, median in medians.items():
+        per_s = rates.get(name)
+        row = [name, number(per_s)]
+        row += [number(ratio(per_s, reference), 2) for reference in (rates.get(FLOOR), best_peer)]
+        row += [number(getattr(median, column, None), digits) for column, digits in COLUMNS.items()]
+        rows.append(row)
+    titles = [column.replace("_", " ") for column in COLUMNS]
+    return render(["server", "messages/s", "/ C floor", "/ best peer", *titles], rows)
+
+
+def report_rates(setting: Setting, names: list[str], args: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print the rates; return them for the file."""
+    rates = in_turn(names, args.rounds, lambda name: measure(setting, name, args.seconds))
+    print(rate_table({name: Rate.median(measured) if measured else None for name, measured in rates.items()}))
+    return {name: [asdict(rate) for rate in measured] for name, measured in rates.items()}
+
+
+def report_syscalls(setting: Setting, names: list[str], args: argparse.Namespace) -> dict[str, Any]:
+    """Count and print the system calls; return them for the file."""
+    if not shutil.which("strace"):
+        raise SystemExit("--syscalls needs strace")
+    counts = in_turn(names, 1, lambda name: count_per_message(setting, name, args.messages))
+    calls: dict[str, PerMessage] = {name: counted[0] for name, counted in counts.items() if counted}
+    print(syscall_table(calls))
+    return dict(calls)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser("bench.echo.run", __doc__)
+    add_common_options(parser, seconds=3, rounds=5)
+    parser.add_argument("--mode", choices=MODES, default="protocol", help="how the server is written")
+    parser.add_argument("--size", type=int, default=1024, help="bytes in a message (default: 1024)")
+    parser.add_argument("--connections", type=int, default=10, help="a message on each (default: 10)")
+    parser.add_argument("--unix", action="store_true", help="over a unix socket instead of TCP")
+    parser.add_argument("--syscalls", action="store_true", help="count system calls a message, under strace")
+    parser.add_argument("--messages", type=int, default=10_000, help="with --syscalls (default: 10,000)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    loops = chosen_loops(args.loops)
+    server_core, load_core = two_cores()
+    setting = Setting(args.mode, args.size, args.connections, args.unix, server_core, load_core)
+    where = "unix" if args.unix else "tcp"
+    print(f"{args.mode}, {args.size} bytes, {args.connections} connections, {where}")
+    report = report_syscalls if args.syscalls else report_rates
+    results = report(setting, [FLOOR, *loops], args)
+    write_json(args.json, loops, {"setting": asdict(setting), "results": results})
+
+
+if __name__ == "__main__":
+    main()

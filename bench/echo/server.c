@@ -1,0 +1,136 @@
+/* An echo server on bare epoll: the floor that an event loop is measured against.
+ *
+ *     server PORT | server unix:/path
+ *
+ * It does what no server can do without: one recv and one send for a message, one epoll_wait for all the
+ * connections that are ready. What a send leaves over is kept until the socket takes it; meanwhile nothing
+ * more is read from that connection. It prints one line of JSON when it listens: its pid and its port.
+ */
+#include "common.h"
+
+enum { BATCH = 256, BUFFER = 256 * 1024 };
+
+struct connection {
+    int fd;
+    char *rest; /* what the last send left over, or NULL */
+    size_t rest_size;
+};
+
+static char buffer[BUFFER]; /* one for all: it is free again after each send */
+static int poller;
+
+static void watch(int operation, struct connection *connection, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.ptr = connection}};
+    check(epoll_ctl(poller, operation, connection->fd, &event), "epoll_ctl");
+}
+
+static void drop(struct connection *connection)
+{
+    close(connection->fd);
+    free(connection->rest);
+    free(connection);
+}
+
+/* Send what can be sent: the number of bytes, 0 when the socket is full, -1 when the peer has gone. */
+static ssize_t send_some(int fd, const char *data, size_t size)
+{
+    ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+    return sent == -1 && would_block() ? 0 : sent;
+}
+
+static void keep_rest(struct connection *connection, const char *data, size_t size)
+{
+    connection->rest = malloc(size);
+    if (connection->rest == NULL)
+        die("malloc");
+    memcpy(connection->rest, data, size);
+    connection->rest_size = size;
+    watch(EPOLL_CTL_MOD, connection, EPOLLOUT);
+}
+
+static void on_readable(struct connection *connection)
+{
+    ssize_t size = recv(connection->fd, buffer, sizeof buffer, 0);
+    if (size == -1 && would_block())
+        return;
+    if (size <= 0) {
+        drop(connection);
+        return;
+    }
+    ssize_t sent = send_some(connection->fd, buffer, (size_t)size);
+    if (sent == -1)
+        drop(connection);
+    else if (sent < size)
+        keep_rest(connection, buffer + sent, (size_t)(size - sent));
+}
+
+static void on_writable(struct connection *connection)
+{
+    ssize_t sent = send_some(connection->fd, connection->rest, connection->rest_size);
+    if (sent == -1) {
+        drop(connection);
+        return;
+    }
+    connection->rest_size -= (size_t)sent;
+    memmove(connection->rest, connection->rest + sent, connection->rest_size);
+    if (connection->rest_size == 0) {
+        free(connection->rest);
+        connection->rest = NULL;
+        watch(EPOLL_CTL_MOD, connection, EPOLLIN);
+    }
+}
+
+static void accept_one(const struct connection *listener, int tcp)
+{
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd == -1)
+        return; /* the peer has gone again */
+    if (tcp)
+        set_nodelay(fd);
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (connection == NULL)
+        die("calloc");
+    connection->fd = fd;
+    watch(EPOLL_CTL_ADD, connection, EPOLLIN);
+}
+
+static void listen_on(struct connection *listener, struct address *address)
+{
+    int on = 1;
+    listener->fd = check(socket(address->name.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+    check(setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt");
+    check(bind(listener->fd, &address->name.any, address->length), "bind");
+    check(listen(listener->fd, 1024), "listen");
+    check(getsockname(listener->fd, &address->name.any, &address->length), "getsockname");
+    watch(EPOLL_CTL_ADD, listener, EPOLLIN);
+    int port = is_tcp(address) ? ntohs(address->name.tcp.sin_port) : 0;
+    printf("{\"pid\": %d, \"port\": %d}\n", getpid(), port);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s PORT | unix:/path\n", argv[0]);
+        return 2;
+    }
+    struct address address = parse_address(argv[1]);
+    struct connection listener = {0};
+    struct epoll_event events[BATCH];
+
+    poller = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+    listen_on(&listener, &address);
+    for (;;) {
+        int count = epoll_wait(poller, events, BATCH, -1);
+        for (int i = 0; i < count; i++) {
+            struct connection *connection = events[i].data.ptr;
+            if (connection == &listener)
+                accept_one(&listener, is_tcp(&address));
+            else if (connection->rest != NULL)
+                on_writable(connection);
+            else
+                on_readable(connection);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+"""An echo server under one loop, written in the several ways people write one.
+
+    python -m bench.echo.server --loop uvloop --mode streams 0
+    python -m bench.echo.server --loop cloop --mode protocol unix:/tmp/echo
+
+Prints one line of JSON when it listens: its pid and its port, as the C server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from bench.loops import FACTORIES, factory_of
+from bench.tool import new_parser
+
+RECEIVE = 256 * 1024  # as the C server, and as asyncio's own transports ask for
+BACKLOG = 1024
+LINE_LIMIT = 1024 * 1024  # streams refuse a line longer than this
+
+
+class Echo(asyncio.Protocol):
+    """What has come goes back."""
+
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class BufferedEcho(asyncio.BufferedProtocol):
+    """The same with a buffer of the protocol's own, which the loop receives into."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(RECEIVE))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.transport.write(self.buffer[:nbytes])
+
+
+async def echo_reads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """read, write, drain."""
+    # Here and below: a client may end with an echo under way, which resets the connection.
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(RECEIVE):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def echo_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """readline, write, drain."""
+    with contextlib.suppress(ConnectionError):
+        while line := await reader.readline():
+            writer.write(line)
+            await writer.drain()
+    writer.close()
+
+
+async def echo_socket(sock: socket.socket) -> None:
+    """sock_recv and sock_sendall, until the peer has gone."""
+    loop = asyncio.get_running_loop()
+    with sock, contextlib.suppress(ConnectionError):
+        while data := await loop.sock_recv(sock, RECEIVE):
+            await loop.sock_sendall(sock, data)
+
+
+async def keep(server: asyncio.AbstractServer) -> None:
+    """Let the server, which has started, serve until the process is ended."""
+    # Not serve_forever: rloop 0.5.0 stops listening when it is called on a server that has started.
+    async with server:
+        await asyncio.get_running_loop().create_future()
+
+
+async def serve_protocol(listener: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+    loop = asyncio.get_running_loop()
+    if listener.family == socket.AF_UNIX:
+        server = await loop.create_unix_server(protocol, sock=listener, backlog=BACKLOG)
+    else:
+        server = await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
+    await keep(server)
+
+
+StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def serve_streams(listener: socket.socket, handler: StreamHandler, limit: int) -> None:
+    if listener.family == socket.AF_UNIX:
+        server = await asyncio.start_unix_server(handler, sock=listener, backlog=BACKLOG, limit=limit)
+    else:
+        server = await asyncio.start_server(handler, sock=listener, backlog=BACKLOG, limit=limit)
+    await keep(server)
+
+
+async def serve_sockets(listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    tasks = set()
+    while True:
+        sock, _ = await loop.sock_accept(listener)
+        if sock.family != socket.AF_UNIX:
+            # Transports set it by themselves.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = loop.create_task(echo_socket(sock))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+
+MODES: dict[str, Callable[[socket.socket], Awaitable[None]]] = {
+    "protocol": lambda listener: serve_protocol(listener, Echo),
+    "buffered": lambda listener: serve_protocol(listener, BufferedEcho),
+    "streams": lambda listener: serve_streams(listener, echo_reads, 64 * 1024),  # asyncio's default limit
+    "readline": lambda listener: serve_streams(listener, echo_lines, LINE_LIMIT),
+    "sock": serve_sockets,
+}
+
+
+def listen(address: str) -> socket.socket:
+    """A listening socket on `address`: a port of 127.0.0.1 (0: any) or unix:/path."""
+    if address.startswith("unix:"):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(address.removeprefix("unix:"))
+    else:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", int(address)))
+    listener.listen(BACKLOG)
+    return listener
+
+
+async def serve(mode: str, address: str) -> None:
+    # Connections wait in the backlog until the loop accepts, so the address can be told before that.
+    listener = listen(address)
+    port = 0 if listener.family == socket.AF_UNIX else listener.getsockname()[1]
+    print(json.dumps({"pid": os.getpid(), "port": port}), flush=True)
+    await MODES[mode](listener)
+
+
+def main() -> None:
+    parser = new_parser("bench.echo.server", __doc__)
+    parser.add_argument("--loop", choices=FACTORIES, default="asyncio")
+    parser.add_argument("--mode", choices=MODES, default="protocol")
+    parser.add_argument("address", help="a port of 127.0.0.1 (0: any), or unix:/path")
+    args = parser.parse_args()
+    with asyncio.Runner(loop_factory=factory_of(args.loop)) as runner:
+        runner.run(serve(args.mode, args.address))
+
+
+if __name__ == "__main__":
+    main()

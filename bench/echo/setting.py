@@ -1,0 +1,67 @@
+"""One echo measurement's conditions, and the two processes it takes: a server and the load generator."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bench.echo.build import program
+from bench.servers import Failed, pinned_to, running, told
+
+T = TypeVar("T")
+
+FLOOR = "C"  # the name of the bare C server, beside those of the loops
+GRACE_S = 15  # beyond its own time, until the load generator is taken to hang
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for every server in a run."""
+
+    mode: str
+    size: int
+    connections: int
+    unix: bool
+    server_core: int | None
+    load_core: int | None
+
+    def server_command(self, name: str, address: str) -> list[str]:
+        """The command that serves `address` with the loop called `name`, or with the C server."""
+        if name == FLOOR:
+            return [str(program("server")), address]
+        return [sys.executable, "-m", "bench.echo.server", "--loop", name, "--mode", self.mode, address]
+
+    def with_server(self, name: str, use: Callable[[str, int], T], wrap: tuple[str, ...] = ()) -> T:
+        """Start a server, return use(its address, its pid), end it; `wrap` goes before its command."""
+        with ExitStack() as stack:
+            asked = "0"
+            if self.unix:
+                asked = f"unix:{stack.enter_context(tempfile.TemporaryDirectory())}/echo"
+            command = [*wrap, *self.server_command(name, asked)]
+            facts = told(stack.enter_context(running(command, self.server_core)))
+            return use(asked if self.unix else str(facts["port"]), facts["pid"])
+
+    def load(self, address: str, *limits: str, time_limit_s: float) -> dict[str, float]:
+        """Run the load generator, for as long as its options `limits` say, and return its figures."""
+        command = [str(program("load")), "-c", str(self.connections), "-s", str(self.size), *limits, address]
+        try:
+            done = subprocess.run(
+                command,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=time_limit_s,
+                preexec_fn=pinned_to(self.load_core),
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed("the load did not end in time") from None
+        if done.returncode:
+            raise Failed(done.stderr.strip() or f"the load ended with {done.returncode}")
+        figures: dict[str, float] = json.loads(done.stdout)
+        return figures

@@ -1,0 +1,1 @@
+"""Hello-world HTTP servers under each loop, with wrk as the load."""

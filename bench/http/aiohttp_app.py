@@ -1,0 +1,41 @@
+"""Hello world as an aiohttp server under one loop.
+
+python -m bench.http.aiohttp_app --loop uvloop --port 8080
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from bench.loops import FACTORIES, factory_of
+from bench.tool import new_parser
+
+
+async def hello(request: web.Request) -> web.Response:
+    """Answer with the same few bytes as the ASGI application."""
+    return web.Response(text="Hello, world!")
+
+
+async def serve(port: int) -> None:
+    """Serve until the process is ended."""
+    app = web.Application()
+    app.router.add_get("/", hello)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.get_running_loop().create_future()
+
+
+def main() -> None:
+    parser = new_parser("bench.http.aiohttp_app", __doc__)
+    parser.add_argument("--loop", choices=FACTORIES, default="asyncio")
+    parser.add_argument("--port", type=int, required=True)
+    args = parser.parse_args()
+    with asyncio.Runner(loop_factory=factory_of(args.loop)) as runner:
+        runner.run(serve(args.port))
+
+
+if __name__ == "__main__":
+    main()

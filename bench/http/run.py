@@ -1,0 +1,179 @@
+"""Hello-world requests per second of uvicorn and aiohttp under each loop, in turn, with wrk as the load.
+
+    python -m bench.http.run
+    python -m bench.http.run --servers uvicorn --loops cloop,uvloop --seconds 60 --rounds 1
+
+The server has one core and wrk another. Each round starts every server anew, one after the other; the table
+gives the medians of the rounds, and the errors of all of them together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from functools import partial
+
+from bench.loops import CLOOP, FACTORIES
+from bench.machine import rss_bytes, two_cores, usage_of
+from bench.servers import Failed, free_port, in_turn, listening, pinned_to, running
+from bench.table import number, ratio, render
+from bench.tool import add_common_options, chosen_loops, new_parser, parse_names, write_json
+
+WARM_UP_S = 1
+GRACE_S = 15  # beyond its own time, until wrk is taken to hang
+US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
+
+
+def uvicorn_command(loop: str, port: int) -> list[str]:
+    options = ["--loop", FACTORIES[loop], "--http", "httptools", "--lifespan", "off", "--port", str(port)]
+    quiet = ["--no-access-log", "--log-level", "error"]
+    return [sys.executable, "-m", "uvicorn", "bench.http.uvicorn_app:app", *options, *quiet]
+
+
+def aiohttp_command(loop: str, port: int) -> list[str]:
+    return [sys.executable, "-m", "bench.http.aiohttp_app", "--loop", loop, "--port", str(port)]
+
+
+SERVERS = {"uvicorn": uvicorn_command, "aiohttp": aiohttp_command}
+MODULES = {"uvicorn": ["uvicorn", "httptools"], "aiohttp": ["aiohttp"]}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What wrk saw, the server's CPU time per request, and what its memory grew by meanwhile."""
+
+    requests_per_s: float
+    p50_us: float
+    p99_us: float
+    errors: int
+    cpu_us: float
+    rss_growth_kib: float
+
+
+# The columns of the table that show a median as it is, and their decimals.
+COLUMNS = {"p50_us": 0, "p99_us": 0, "cpu_us": 1, "rss_growth_kib": 0}
+
+
+# -- wrk ----------------------------------------------------------------------------------------------------
+
+
+def found(pattern: str, text: str) -> re.Match[str]:
+    """The match of what wrk always prints."""
+    match = re.search(pattern, text)
+    if match is None:
+        raise Failed("wrk has not printed what was expected")
+    return match
+
+
+def percentile_us(percent: int, text: str) -> float:
+    """The latency in wrk's line for a percentile."""
+    match = found(rf"\b{percent}%\s+([\d.]+)(us|ms|s|m)\b", text)
+    return float(match[1]) * US[match[2]]
+
+
+def count_errors(text: str) -> int:
+    """All that wrk counts as gone wrong; it prints these lines only when there is something to tell."""
+    sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    statuses = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    return sum(int(count) for match in (sockets, statuses) if match for count in match.groups())
+
+
+def wrk(port: int, connections: int, seconds: float, core: int | None) -> str:
+    """Run wrk for whole seconds, which is all it knows, and return what it printed."""
+    options = ["-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "--latency"]
+    try:
+        done = subprocess.run(
+            ["wrk", *options, f"http://127.0.0.1:{port}/"],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=seconds + GRACE_S,
+            preexec_fn=pinned_to(core),
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed("wrk did not end in time") from None
+    if done.returncode:
+        raise Failed(f"wrk: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+# -- measuring and reporting --------------------------------------------------------------------------------
+
+
+def measure(args: argparse.Namespace, server: str, loop: str) -> Rate:
+    """One measurement of one server under one loop."""
+    server_core, load_core = args.cores
+    port = free_port()
+    with running(SERVERS[server](loop, port), server_core) as process:
+        listening(process, port)
+        wrk(port, args.connections, WARM_UP_S, load_core)
+        before, rss_before = usage_of(process.pid), rss_bytes(process.pid)
+        text = wrk(port, args.connections, args.seconds, load_core)
+        used, rss_growth = usage_of(process.pid) - before, rss_bytes(process.pid) - rss_before
+    requests = int(found(r"(\d+) requests in", text)[1])
+    return Rate(
+        requests_per_s=float(found(r"Requests/sec:\s+([\d.]+)", text)[1]),
+        p50_us=percentile_us(50, text),
+        p99_us=percentile_us(99, text),
+        errors=count_errors(text),
+        cpu_us=(used.user_us + used.system_us) / max(requests, 1),
+        rss_growth_kib=rss_growth / 1024,
+    )
+
+
+def rate_table(server: str, rates: dict[str, list[Rate]]) -> str:
+    """A row a loop: its rate, over the best peer's, the medians of the other figures, all the errors."""
+    medians = {
+        loop: statistics.median(rate.requests_per_s for rate in measured)
+        for loop, measured in rates.items()
+        if measured
+    }
+    best_peer = max((rate for loop, rate in medians.items() if loop != CLOOP), default=None)
+    rows = []
+    for loop, measured in rates.items():
+        row = [loop, number(medians.get(loop)), number(ratio(medians.get(loop), best_peer), 2)]
+        for part, digits in COLUMNS.items():
+            values = [getattr(rate, part) for rate in measured]
+            row.append(number(statistics.median(values) if values else None, digits))
+        row.append(number(sum(rate.errors for rate in measured) if measured else None))
+        rows.append(row)
+    titles = [column.replace("_", " ") for column in COLUMNS]
+    return render([server, "requests/s", "/ best peer", *titles, "errors"], rows)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = new_parser("bench.http.run", __doc__)
+    add_common_options(parser, seconds=5, rounds=3)
+    parser.add_argument("--servers", help=f"comma-separated, of {', '.join(SERVERS)} (default: both)")
+    parser.add_argument("--connections", type=int, default=64, help="wrk keeps open (default: 64)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if not shutil.which("wrk"):
+        raise SystemExit("wrk is not installed")
+    loops = chosen_loops(args.loops)
+    args.cores = two_cores()
+    results = {}
+    for server in parse_names(args.servers, list(SERVERS)):
+        missing = [module for module in MODULES[server] if importlib.util.find_spec(module) is None]
+        if missing:
+            print(f"left out: {server}: {', '.join(missing)} not installed", file=sys.stderr)
+            continue
+        rates = in_turn(loops, args.rounds, partial(measure, args, server))
+        print(f"{rate_table(server, rates)}\n")
+        results[server] = {loop: [asdict(rate) for rate in measured] for loop, measured in rates.items()}
+    setting = {"connections": args.connections, "seconds": args.seconds}
+    write_json(args.json, loops, {"setting": setting, "results": results})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The event loops that are measured, and how each is made.
+
+A loop is named by the string a user would give to ``uvicorn --loop``: ``module:factory``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+Loop = asyncio.AbstractEventLoop
+
+CLOOP = "cloop"
+
+FACTORIES = {
+    CLOOP: "cloop:new_event_loop",
+    "asyncio": "asyncio:new_event_loop",
+    "uvloop": "uvloop:new_event_loop",
+    "rloop": "rloop:new_event_loop",
+    "blazio": "blazio:new_event_loop",
+    "zloop": "zloop:new_event_loop",
+    # The next two are for CPython 3.14 and later.
+    "zuvloop": "zuvloop:new_event_loop",
+    "rsloop": "rsloop:new_event_loop",
+    # Not a loop of its own: aiofastnet's transports over uvloop, the faster of its two usual hosts.
+    "aiofastnet": "bench.loops:new_aiofastnet_loop",
+}
+
+# aiofastnet schedules as its host does, so it is compared only where bytes move.
+SCHEDULERS = tuple(name for name in FACTORIES if name != "aiofastnet")
+
+DISTRIBUTIONS = {CLOOP: "cloop-asyncio"}
+
+
+def new_aiofastnet_loop() -> Loop:
+    """A uvloop whose networking methods are aiofastnet's."""
+    aiofastnet = importlib.import_module("aiofastnet")
+    uvloop = importlib.import_module("uvloop")
+    loop: Loop = aiofastnet.loop_factory(uvloop.new_event_loop)()
+    return loop
+
+
+def factory_of(name: str) -> Callable[[], Loop]:
+    """The factory of the loop called `name`; ImportError when it is not installed."""
+    module, _, attribute = FACTORIES[name].partition(":")
+    factory: Callable[[], Loop] = getattr(importlib.import_module(module), attribute)
+    return factory
+
+
+def why_missing(name: str) -> str | None:
+    """None when the loop can be made here, else the reason it cannot, as one line."""
+    try:
+        factory_of(name)().close()
+    except Exception as exc:  # a peer may fail in any way of its own; that is a reason to report, not to stop
+        return f"{name}: {type(exc).__name__}: {exc}"
+    return None
+
+
+def version_of(name: str) -> str:
+    """The installed version of the loop's distribution, '' for the standard library's."""
+    try:
+        return version(DISTRIBUTIONS.get(name, name))
+    except PackageNotFoundError:
+        return ""

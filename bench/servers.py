@@ -1,0 +1,128 @@
+"""Servers under measurement: started on a core of their own, ended again, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, TypeVar
+
+from bench.machine import pin
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 15
+END_S = 3
+
+T = TypeVar("T")
+
+
+class Failed(Exception):
+    """A server or its load did not do what it was started for; the message is the reason, in one line."""
+
+
+def last_line(log: IO[str]) -> str:
+    """The last line written to a program's error output; it is where Python names the exception."""
+    log.seek(0)
+    lines = log.read().strip().splitlines()
+    return lines[-1] if lines else "no message"
+
+
+def pinned_to(core: int | None) -> Callable[[], None]:
+    """For `preexec_fn`; safe, since no program of this folder starts a process while it has threads."""
+    return partial(pin, core)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Ask the process, and what it has started, to end; kill it when it does not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+            return
+
+
+@contextmanager
+def running(command: list[str], core: int | None) -> Iterator[subprocess.Popen[str]]:
+    """A server process on `core` until the block is left.
+
+    A Failed from within the block gets the last line of what the server said on its error output.
+    """
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,  # a group of its own, so that strace and the server it runs end together
+            preexec_fn=pinned_to(core),
+        )
+        try:
+            yield process
+        except Failed as failure:
+            raise Failed(f"{failure} (server: {last_line(log)})") from failure
+        finally:
+            end(process)
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def told(process: subprocess.Popen[str]) -> dict[str, int]:
+    """The line of JSON in which a server tells its pid and port; waits for it."""
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], START_S)
+    line = process.stdout.readline() if ready else ""
+    if not line:
+        raise Failed("the server did not start")
+    facts: dict[str, int] = json.loads(line)
+    return facts
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listening(process: subprocess.Popen[str], port: int) -> None:
+    """Wait until the process accepts connections on `port`."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise Failed("the server did not start")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise Failed(f"the server does not listen after {START_S} s")
+
+
+def in_turn(names: list[str], rounds: int, once: Callable[[str], T]) -> dict[str, list[T]]:
+    """once(name) for every name, round after round; a name that fails is reported and then left out."""
+    results: dict[str, list[T]] = {name: [] for name in names}
+    left = list(names)
+    for _ in range(rounds):
+        for name in list(left):
+            try:
+                results[name].append(once(name))
+            except Failed as failure:
+                print(f"note: {name}: {failure}", file=sys.stderr)
+                left.remove(name)
+        left = left[1:] + left[:1]  # so that nobody always comes after the same one
+    return results
