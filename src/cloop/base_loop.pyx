@@ -157,6 +157,7 @@ cdef class BaseLoop(Reactor):
         self._set_coroutine_origin_tracking(self.debug)
         self.old_agen_hooks = sys.get_asyncgen_hooks()
         self.thread = PyThread_get_thread_ident()
+        self.poller.enter()
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook,
                                finalizer=self._asyncgen_finalizer_hook)
         set_running_loop(self)
@@ -164,6 +165,8 @@ cdef class BaseLoop(Reactor):
     def _run_forever_cleanup(self):
         self.stopping = False
         self.thread = 0
+        self.track_all()
+        self.poller.leave()
         set_running_loop(None)
         self._set_coroutine_origin_tracking(False)
         hooks, self.old_agen_hooks = self.old_agen_hooks, None

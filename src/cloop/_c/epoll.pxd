@@ -31,5 +31,11 @@ cdef extern from "<sys/eventfd.h>" nogil:
         EFD_NONBLOCK
     int eventfd(unsigned int initval, int flags)
 
+cdef extern from "<sys/prctl.h>" nogil:
+    enum:
+        PR_SET_TIMERSLACK
+        PR_GET_TIMERSLACK
+    int prctl(int option, ...)
+
 cdef extern from "compat.h" nogil:
     int cloop_epoll_pwait2(int epfd, epoll_event *events, int maxevents, int64_t timeout_ns)

@@ -52,5 +52,8 @@ cdef extern from "compat.h":
     void CLOOP_LOCK(cloop_mutex *mutex)
     void CLOOP_UNLOCK(cloop_mutex *mutex)
 
+    void cloop_track(PyObject *object)
+    void cloop_track_if_shared(PyObject *object, Py_ssize_t own)
+
     PyObject *cloop_list_take(PyObject *list, Py_ssize_t index)
     void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *item)

@@ -6,9 +6,10 @@ is in `latch`. The last two are asyncio's own: what they cost is in the futures 
 Derived in its rules and messages from CPython's asyncio/tasks.py (PSF License Agreement).
 """
 
-import asyncio
 import sys
 from asyncio import as_completed, coroutines, events, futures, run_coroutine_threadsafe
+from asyncio import wait as asyncio_wait
+from asyncio import wait_for as asyncio_wait_for
 
 from cloop.aio.latch import (
     ALL_COMPLETED,
@@ -51,7 +52,7 @@ async def wait(fs, *, timeout=None, return_when=ALL_COMPLETED):
         raise TypeError("Passing coroutines is forbidden, use tasks explicitly.")
     loop = events.get_running_loop()
     if not isinstance(loop, Reactor):
-        return await asyncio.wait(fs, timeout=timeout, return_when=return_when)
+        return await asyncio_wait(fs, timeout=timeout, return_when=return_when)
     latch = Latch(loop, fs, return_when)
     timer = None if timeout is None else loop.call_later(timeout, latch.open)
     try:
@@ -66,7 +67,7 @@ async def wait(fs, *, timeout=None, return_when=ALL_COMPLETED):
 
 if sys.version_info < (3, 12):
     # There a coroutine runs in a task of its own, and a cancellation has other rules.
-    wait_for = asyncio.wait_for
+    wait_for = asyncio_wait_for
 else:
 
     async def wait_for(fut, timeout):
@@ -75,6 +76,6 @@ else:
         When the time is over the awaitable is cancelled. As asyncio.wait_for.
         """
         if timeout is not None and timeout <= 0:
-            return await asyncio.wait_for(fut, timeout)
+            return await asyncio_wait_for(fut, timeout)
         with Deadline(timeout):
             return await fut

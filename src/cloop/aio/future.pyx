@@ -159,7 +159,7 @@ cdef class Future:
     def get_loop(self):
         """The loop that the future belongs to."""
         if self.loop is None:
-            raise RuntimeError(f"{type(self).__name__} object is not initialized.")
+            raise RuntimeError("Future object is not initialized.")
         return self.loop
 
     def done(self):
@@ -176,7 +176,6 @@ cdef class Future:
         Raises CancelledError if it was cancelled, InvalidStateError if it is not done.
         """
         if self.state == PENDING:
-            self.get_loop()
             raise InvalidStateError("Result is not set.")
         if self.state == FINISHED and self.exception_ is None:
             return self.result_
@@ -191,7 +190,6 @@ cdef class Future:
         if self.state == CANCELLED:
             raise self.make_cancelled_error()
         if self.state == PENDING:
-            self.get_loop()
             raise InvalidStateError("Exception is not set.")
         self.log_traceback = False
         return self.exception_
@@ -410,6 +408,10 @@ cdef class Future:
     def _asyncio_future_blocking(self, value):
         self.blocking = bool(value)
 
+    @_asyncio_future_blocking.deleter
+    def _asyncio_future_blocking(self):
+        raise AttributeError("cannot delete attribute")
+
     @property
     def _asyncio_awaited_by(self):
         """What waits for this future, as a frozenset of futures; None if nothing does (3.14)."""
@@ -457,6 +459,10 @@ cdef class Future:
     def _cancel_message(self, value):
         self.cancel_message = value
 
+    @_cancel_message.deleter
+    def _cancel_message(self):
+        raise AttributeError("cannot delete attribute")
+
     @property
     def _source_traceback(self):
         return self.source_traceback
@@ -470,6 +476,10 @@ cdef class Future:
         if value:
             raise ValueError("_log_traceback can only be set to False")
         self.log_traceback = False
+
+    @_log_traceback.deleter
+    def _log_traceback(self):
+        raise AttributeError("cannot delete attribute")
 
 
 install_free_list(<PyTypeObject *>Future)
@@ -498,7 +508,7 @@ cdef NoResult run_callback(object owner) except NoResult.EXC:
     self.waiter = self.waiter_context = None
     if callback is not None and cloop_call_one_in(context, callback, self) < 0:
         exception = cloop_take_exception()
-        handle = new_handle(self.loop, callback, (self,), context)
+        handle = new_handle(self.loop, callback, (self,), context, False)
         cloop_set_exception(exception)
         return report(self.loop, callback, (self,), handle, None)
     return NoResult.OK

@@ -60,6 +60,8 @@ class Task(Future):
         unlink_node(cython.address(self.node))
 
     def __del__(self):
+        # The report may keep it alive, but nobody shall find it among all tasks any more.
+        unlink_node(cython.address(self.node))
         if self.state == PENDING and self.log_destroy_pending:
             context = {"task": self, "message": "Task was destroyed but it is pending!"}
             if self.source_traceback:
@@ -379,6 +381,10 @@ class Task(Future):
     @_log_destroy_pending.setter
     def _log_destroy_pending(self, value):
         self.log_destroy_pending = bool(value)
+
+    @_log_destroy_pending.deleter
+    def _log_destroy_pending(self):
+        raise AttributeError("cannot delete attribute")
 
 
 def check_coroutine(coro):

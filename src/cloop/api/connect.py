@@ -13,6 +13,7 @@ from asyncio.base_events import _check_ssl_socket
 from asyncio.log import logger
 
 from cloop.api import dns, tls
+from cloop.transports.base import check_free
 from cloop.transports.stream import StreamTransport
 
 # From 3.15 on all callbacks of a connection run in one context.
@@ -270,6 +271,8 @@ async def wrap(
     ssl_shutdown_timeout=None,
 ):
     """A protocol and the transport over a connected socket, once connection_made was called."""
+    # Before anything can fail: the socket of another transport is not ours to close.
+    check_free(loop, sock)
     try:
         sock.setblocking(False)
         context = contextvars.copy_context() if ONE_CONTEXT else None

@@ -4,7 +4,10 @@ Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
 import traceback
-from asyncio.log import logger
+from asyncio import base_events
+
+# The logger is asyncio's own, looked up where asyncio looks it up, so that what replaces it there
+# replaces it here.
 
 
 def get_exception_handler(loop):
@@ -54,7 +57,7 @@ def default_exception_handler(loop, context):
     exception = context.get("exception")
     exc_info = (type(exception), exception, exception.__traceback__) if exception is not None else False
     lines = [message, *format_context(context, getattr(loop, "_current_handle", None))]
-    logger.error("\n".join(lines), exc_info=exc_info)
+    base_events.logger.error("\n".join(lines), exc_info=exc_info)
 
 
 def call_exception_handler(loop, context):
@@ -67,7 +70,7 @@ def call_exception_handler(loop, context):
             raise
         except BaseException:
             # The default handler may be a subclass's.
-            logger.error("Exception in default exception handler", exc_info=True)
+            base_events.logger.error("Exception in default exception handler", exc_info=True)
         return
     try:
         thing = context.get("task") or context.get("future") or context.get("handle")
@@ -95,7 +98,7 @@ def report_failed_handler(loop, exception, context):
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException:
-        logger.error(
+        base_events.logger.error(
             "Exception in default exception handler while handling an unexpected error in custom "
             "exception handler",
             exc_info=True,

@@ -1,6 +1,11 @@
 """Handle: a callback with its arguments and context, as asyncio.Handle.
 
 TimerHandle (core/timer) inherits from it. `run_handle` is how one runs from the ready deque.
+
+The collector and handles: while a loop runs it is no garbage, nor is what it holds; so a handle that
+is made then is not tracked, which spares the collector most of the objects that a busy loop makes.
+It is tracked as soon as it could be part of a cycle of garbage: when it was cancelled, when it has
+run and somebody still holds it, and, for those that are pending, when the loop stops running.
 """
 
 from cloop._c.pyapi cimport NoResult
@@ -18,8 +23,9 @@ cdef class Handle:
 
         NoResult drop(self) except NoResult.EXC
 
-# A handle to be run; `context` is copied from the running one where it is None.
-cdef Handle new_handle(object loop, object callback, tuple args, object context)
+# A handle to be run; `context` is copied from the running one where it is None. `untracked` where
+# the loop runs.
+cdef Handle new_handle(object loop, object callback, tuple args, object context, bint untracked)
 
 # Fill the fields that every handle has.
 cdef inline NoResult set_up(Handle self, object loop, object callback, tuple args,

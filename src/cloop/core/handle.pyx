@@ -6,13 +6,15 @@ Derived from CPython's asyncio/events.py (PSF License Agreement); messages and r
 import sys
 from asyncio import events, format_helpers
 
-from cpython.object cimport PyTypeObject
+from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport (
     PyContext_CopyCurrent,
     cloop_call_in,
     cloop_set_exception,
     cloop_take_exception,
+    cloop_track,
+    cloop_track_if_shared,
 )
 from cloop.core.counts cimport register
 
@@ -22,6 +24,7 @@ cdef extern from *:
     CLOOP_FREELIST(handles, 256, &handles_live)
     """
     void install_free_list "handles_install"(PyTypeObject *type)
+    void next_untracked "handles_next_untracked"()
     long live "handles_live"
 
 cdef object asyncio_handle = events.Handle
@@ -65,6 +68,7 @@ cdef class Handle:
         # Frees what the callback holds now, not when the entry comes up.
         self.callback = None
         self.args = None
+        cloop_track(<PyObject *>self)
         return NoResult.OK
 
     def _run(self):
@@ -133,7 +137,9 @@ cdef NoResult from_context(Handle self, object context) except NoResult.EXC:
     return NoResult.OK
 
 
-cdef Handle new_handle(object loop, object callback, tuple args, object context):
+cdef Handle new_handle(object loop, object callback, tuple args, object context, bint untracked):
+    if untracked:
+        next_untracked()
     cdef Handle self = Handle.__new__(Handle)
     set_up(self, loop, callback, args, context)
     return self
@@ -151,7 +157,10 @@ cdef NoResult run_handle(object owner) except NoResult.EXC:
     cdef object callback = self.callback
     cdef tuple args = self.args
     if cloop_call_in(self.context, callback, args) < 0:
+        cloop_track(<PyObject *>self)
         return report(self.loop, callback, args, self, self.source_traceback)
+    # Two references are the caller's and our own.
+    cloop_track_if_shared(<PyObject *>self, 2)
     return NoResult.OK
 
 

@@ -93,6 +93,8 @@ cdef class Reactor:
         NoResult expire(self) except NoResult.EXC
         NoResult run_ready(self) except NoResult.EXC
         NoResult run_ready_debug(self) except NoResult.EXC
+        # The loop does not run any more: see core/handle on the collector.
+        void track_all(self) noexcept
         NoResult leave_raising(self) except NoResult.EXC
 
         NoResult check_not_a_transport(self, object fd) except NoResult.EXC

@@ -84,7 +84,7 @@ cdef class Reactor:
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_soon")
-        cdef Handle handle = new_handle(self, callback, args, context)
+        cdef Handle handle = new_handle(self, callback, args, context, self.thread != 0)
         if self.debug:
             handle.source_traceback = caller_stack()
         self.ready.push(handle, run_handle)
@@ -95,7 +95,7 @@ cdef class Reactor:
         self.check_closed()
         if self.debug:
             self.check_callback(callback, "call_soon_threadsafe")
-        cdef Handle handle = new_handle(self, callback, args, context)
+        cdef Handle handle = new_handle(self, callback, args, context, self.thread != 0)
         if self.debug:
             handle.source_traceback = caller_stack()
         self.soon_threadsafe(handle, run_handle)
@@ -130,13 +130,16 @@ cdef class Reactor:
         return self.timer_at(when, callback, args, context)
 
     cdef TimerHandle timer_at(self, double when, object callback, tuple args, object context):
-        cdef TimerHandle handle = new_timer(self, when, callback, args, context)
+        cdef bint untracked = self.thread != 0
+        cdef TimerHandle handle = new_timer(self, when, callback, args, context, untracked)
         if self.debug:
             handle.source_traceback = caller_stack()
         # A time that is not a number has no place in an order; asyncio's heap would be broken by it.
         if isnan(when):
             raise ValueError("Invalid delay: NaN (not a number)")
         self.timers.push(handle, ns_from_seconds(when))
+        if untracked:
+            self.timers.any_untracked = True
         return handle
 
     cdef NoResult soon_threadsafe(self, object owner, run_t run) except NoResult.EXC:
@@ -276,6 +279,11 @@ cdef class Reactor:
         cloop_set_exception(exception)
         return NoResult.EXC
 
+    cdef void track_all(self) noexcept:
+        self.ready.track_all()
+        self.inbox.waiting.track_all()
+        self.timers.track_all()
+
     def _run_once(self):
         self.turn()
 
@@ -330,7 +338,7 @@ cdef class Reactor:
         if number < 0:
             raise ValueError(f"Invalid file descriptor: {number}")
         cdef int fd = number
-        cdef Handle handle = new_handle(self, callback, args, None)
+        cdef Handle handle = new_handle(self, callback, args, None, False)
         if self.debug:
             handle.source_traceback = caller_stack()
         cdef object old = self.watches.watch(fd, direction, handle, run_handle)

@@ -27,6 +27,8 @@ cdef class Ready:
         size_t count        # entries
 
         NoResult grow(self) except NoResult.EXC
+        # Let the collector know all owners; see core/handle.
+        void track_all(self) noexcept
         NoResult take_all(self, Ready other) except NoResult.EXC
 
         inline NoResult push(self, object owner, run_t run) except NoResult.EXC:

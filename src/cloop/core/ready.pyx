@@ -2,7 +2,7 @@
 
 from libc.stdlib cimport free, malloc
 
-from cloop._c.pyapi cimport Py_DECREF
+from cloop._c.pyapi cimport Py_DECREF, cloop_track
 
 # A ring for 64 entries; a busy server's turn rarely has more, and it doubles when one does.
 cdef enum:
@@ -62,6 +62,11 @@ cdef class Ready:
             self.push(<object>owner, run)
             Py_DECREF(owner)
         return NoResult.OK
+
+    cdef void track_all(self) noexcept:
+        cdef size_t i
+        for i in range(self.count):
+            cloop_track(<PyObject *>(self.owners[(self.head + i) & self.mask]))
 
     def snapshot(self):
         """The owners, oldest first, as a list."""

@@ -41,6 +41,7 @@ cdef class TimerHeap:
         size_t count         # keys, those of cancelled timers included
         size_t cancelled     # how many keys are of cancelled timers
         uint64_t sequence    # of the next timer
+        bint any_untracked   # timers were made untracked since the last track_all
 
         NoResult push(self, TimerHandle handle, ns_t deadline) except NoResult.EXC
         # Takes the first key out: its timer, or None where that was cancelled.
@@ -49,9 +50,12 @@ cdef class TimerHeap:
         NoResult prune(self) except NoResult.EXC
         # A timer was cancelled: its slot is None now.
         NoResult cancel(self, TimerHandle handle) except NoResult.EXC
+        # Let the collector know all timers.
+        void track_all(self) noexcept
         void sweep(self) noexcept
         NoResult reserve(self) except NoResult.EXC
         void sift_up(self, size_t hole, Key key) noexcept
         void sift_down(self, size_t hole, Key key) noexcept
 
-cdef TimerHandle new_timer(object loop, double when, object callback, tuple args, object context)
+cdef TimerHandle new_timer(object loop, double when, object callback, tuple args, object context,
+                           bint untracked)

@@ -8,7 +8,7 @@ from asyncio import events
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdlib cimport free, realloc
 
-from cloop._c.pyapi cimport Py_DECREF, cloop_list_put, cloop_list_take
+from cloop._c.pyapi cimport Py_DECREF, cloop_list_put, cloop_list_take, cloop_track
 from cloop.core.counts cimport register
 from cloop.core.handle cimport caller_stack, set_up
 
@@ -18,6 +18,7 @@ cdef extern from *:
     CLOOP_FREELIST(timers, 256, &timers_live)
     """
     void install_free_list "timers_install"(PyTypeObject *type)
+    void next_untracked "timers_next_untracked"()
     long live "timers_live"
 
 # Below this many cancelled timers a sweep is not worth its pass.
@@ -99,7 +100,10 @@ cdef class TimerHandle(Handle):
 install_free_list(<PyTypeObject *>TimerHandle)
 register("timers", &live)
 
-cdef TimerHandle new_timer(object loop, double when, object callback, tuple args, object context):
+cdef TimerHandle new_timer(object loop, double when, object callback, tuple args, object context,
+                           bint untracked):
+    if untracked:
+        next_untracked()
     cdef TimerHandle self = TimerHandle.__new__(TimerHandle)
     set_up(self, loop, callback, args, context)
     self.when_ = when
@@ -238,6 +242,17 @@ cdef class TimerHeap:
             while i > 0:
                 i -= 1
                 self.sift_down(i, self.keys[i])
+
+    cdef void track_all(self) noexcept:
+        cdef size_t i
+        cdef PyObject *handle
+        if not self.any_untracked:
+            return
+        self.any_untracked = False
+        for i in range(self.count):
+            handle = <PyObject *>(self.handles[self.keys[i].slot])
+            if handle != <PyObject *>None:
+                cloop_track(handle)
 
     def clear(self):
         """Drop every timer."""

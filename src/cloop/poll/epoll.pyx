@@ -14,6 +14,10 @@ What the kernel does, and what follows:
 * epoll_wait takes milliseconds, which either spins or comes late; epoll_pwait2 (Linux 5.11) takes
   nanoseconds. Where it is missing or forbidden (ENOSYS, and EPERM under old container filters),
   epoll_wait gets its milliseconds rounded up, for a timer may be late and never early.
+* A thread's time-outs may come late by its timer slack, 50 us unless somebody chose otherwise, so
+  that the kernel can serve several at once. While a thread runs a loop its slack is 1 us, for a
+  sleep of a millisecond to be one; it is what it was when the loop stops. Time-outs of more than a
+  millisecond get a thousandth of their length from the kernel anyway.
 * Level-triggered: one wait for all that is ready, no state to lose when a callback reads less than
   there is. The loop changes interest rarely, so there is nothing to win by edges.
 """
@@ -37,12 +41,15 @@ from cloop._c.epoll cimport (
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
+    PR_GET_TIMERSLACK,
+    PR_SET_TIMERSLACK,
     cloop_epoll_pwait2,
     epoll_create1,
     epoll_ctl,
     epoll_event,
     epoll_wait,
     eventfd,
+    prctl,
 )
 from cloop._c.pyapi cimport NoResult
 from cloop.poll.poller cimport READ, WRITE, Fired, Poller
@@ -51,6 +58,10 @@ from cloop.poll.poller cimport READ, WRITE, Fired, Poller
 # here and 12 KiB there, and a turn of 1,024 callbacks already makes one wait cheap.
 cdef enum:
     MAX_EVENTS = 1024
+
+# The timer slack of a thread while it runs a loop.
+cdef enum:
+    SLACK_NS = 1000
 
 # The eventfd's own user data: no descriptor has this number.
 cdef uint64_t WAKER = <uint64_t>-1
@@ -68,6 +79,7 @@ cdef class EpollPoller(Poller):
         int epfd
         int wakefd
         bint have_pwait2
+        int slack_ns        # of the thread that runs the loop, before; 0: left alone
         epoll_event *events
 
     def __cinit__(self):
@@ -140,6 +152,16 @@ cdef class EpollPoller(Poller):
                 return 0
             PyErr_SetFromErrno(OSError)
         return self.collect(n)
+
+    cdef void enter(self) noexcept:
+        cdef int slack_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0)
+        self.slack_ns = slack_ns if slack_ns > SLACK_NS else 0
+        if self.slack_ns:
+            prctl(PR_SET_TIMERSLACK, <unsigned long>SLACK_NS, 0, 0, 0)
+
+    cdef void leave(self) noexcept:
+        if self.slack_ns:
+            prctl(PR_SET_TIMERSLACK, <unsigned long>self.slack_ns, 0, 0, 0)
 
     cdef int wait_ms(self, ns_t timeout_ns) noexcept:
         """epoll_wait with the time-out in milliseconds, rounded up."""

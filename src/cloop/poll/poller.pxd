@@ -41,6 +41,10 @@ cdef class Poller:
         # records; a signal or a wake-up ends it with 0 or more.
         int wait(self, ns_t timeout_ns) except -1
 
+        # The calling thread begins, or ends, to run the loop.
+        void enter(self) noexcept
+        void leave(self) noexcept
+
         # Ends the present or the next `wait`. From any thread, and from a signal handler.
         NoResult wake(self) except NoResult.EXC
 

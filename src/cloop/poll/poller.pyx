@@ -10,6 +10,12 @@ cdef class Poller:
     cdef int wait(self, ns_t timeout_ns) except -1:
         raise NotImplementedError
 
+    cdef void enter(self) noexcept:
+        pass
+
+    cdef void leave(self) noexcept:
+        pass
+
     cdef NoResult wake(self) except NoResult.EXC:
         raise NotImplementedError
 

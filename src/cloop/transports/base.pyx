@@ -31,8 +31,16 @@ cdef extern from *:
     /* PySocketSockObject, whose first field has been the descriptor since Python 2. */
     struct socket_head { PyObject_HEAD int number; };
     #define SOCKET_NUMBER(sock) (((struct socket_head *)(sock))->number)
+
+    /* Cython makes the dict of `cdef dict __dict__` with the object. Without one, as long as nobody
+     * sets an attribute, CPython specializes the look-up of methods, and each object is smaller. */
+    static inline void drop_instance_dict(PyObject *object) {
+      PyObject **dict = _PyObject_GetDictPtr(object);
+      if (dict != NULL) Py_CLEAR(*dict);
+    }
     """
     int SOCKET_NUMBER(PyObject *sock)
+    void drop_instance_dict(object o)
     # The results are looked at by hand: the exception must stay set until the context is left.
     int enter "PyContext_Enter"(object context)
     int leave "PyContext_Exit"(object context)
@@ -75,6 +83,13 @@ cdef Scratch scratch_of(Reactor loop):
     return <Scratch>scratch
 
 
+def check_free(Reactor loop not None, sock):
+    """RuntimeError if a transport that is not closing has the descriptor already."""
+    owner = loop.watches.claimant(sock.fileno())
+    if owner is not None and not owner.is_closing():
+        raise RuntimeError(f"File descriptor {sock!r} is used by transport {owner!r}")
+
+
 cdef class Step:
     """A step of a transport as a callable, for a loop that has its own call_soon."""
 
@@ -96,6 +111,7 @@ cdef class BaseTransport(Flow):
         global live
         if type(self) is BaseTransport:
             raise TypeError("BaseTransport has no use by itself")
+        drop_instance_dict(self)
         self.fd = -1
         if CLOOP_DEBUG:
             live += 1
@@ -142,9 +158,7 @@ cdef class BaseTransport(Flow):
 
     cdef NoResult take_socket(self, Reactor loop, object sock) except NoResult.EXC:
         cdef int fd = sock.fileno()
-        owner = loop.watches.claimant(fd)
-        if owner is not None and not owner.is_closing():
-            raise RuntimeError(f"File descriptor {sock!r} is used by transport {owner!r}")
+        check_free(loop, sock)
         self.fd = fd
         self.plain = isinstance(sock, plain_socket) and SOCKET_NUMBER(<PyObject *>sock) == fd
         self.sock = sock

@@ -16,7 +16,7 @@ from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 
-from cloop._c.pyapi cimport Py_DECREF
+from cloop._c.pyapi cimport Py_DECREF, cloop_take_exception
 from cloop._c.socket cimport (
     AF_INET,
     AF_INET6,
@@ -39,6 +39,8 @@ from cloop.transports.base cimport scratch_of
 cdef extern from *:
     # NULL is looked at by hand: the exception stays set for callback_failed.
     PyObject *call_one "PyObject_CallOneArg"(object callable, object argument)
+    # Returns NULL; declared as if it set nothing, for the same reason.
+    PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
 
 cdef enum:
     # IOV_MAX is 1024 on every system we run on, and POSIX allows no fewer than 16; 512 entries are
@@ -78,10 +80,8 @@ cdef inline bint would_block() noexcept:
 
 cdef object error_from_errno():
     """The OSError of errno, as an object."""
-    try:
-        PyErr_SetFromErrno(OSError)
-    except OSError as exc:
-        return exc
+    set_from_errno(<PyObject *>OSError)
+    return cloop_take_exception()
 
 
 cdef class StreamTransport(BaseTransport):
@@ -127,7 +127,10 @@ cdef class StreamTransport(BaseTransport):
             return self.read_failed() if n < 0 else self.read_eof()
         cdef bytes data = PyBytes_FromStringAndSize(memory, n)
         if self.data_received is None:
-            self.data_received = self.protocol.data_received
+            return self.fatal_error(
+                AttributeError(f"{type(self.protocol).__name__!r} object has no attribute "
+                               "'data_received'"),
+                "Fatal error: protocol.data_received() call failed.")
         result = call_one(self.data_received, data)
         if result == NULL:
             return self.callback_failed("Fatal error: protocol.data_received() call failed.")
@@ -172,8 +175,12 @@ cdef class StreamTransport(BaseTransport):
             return 0
         try:
             PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-        except BaseException as exc:
-            self.fatal_error(exc, "Fatal read error on socket transport")
+        except (TypeError, BufferError):
+            # As socket.recv_into() says it.
+            self.fatal_error(
+                TypeError("recv_into() argument 1 must be read-write bytes-like object, not "
+                          f"{type(buffer).__name__}"),
+                "Fatal read error on socket transport")
             return 0
         size[0] = view.len
         n = recv(self.live_fd(), view.buf, view.len, 0)
