@@ -58,6 +58,7 @@ MODULES = [
     "aio/bridge.pyx",
     "aio/latch.pyx",
     "transports/addr.pyx",
+    "transports/flow.pyx",
     "transports/base.pyx",
     "transports/stream.pyx",
     "transports/listener.pyx",

@@ -1,5 +1,7 @@
 """cloop: a fast asyncio event loop, with its own Future and Task, on epoll and kqueue.
 
+Ways to use it:
+
     asyncio.run(main(), loop_factory=cloop.new_event_loop)
     cloop.run(main())
     python -m cloop app.py
@@ -21,7 +23,7 @@ from cloop.aio.combinators import (
 )
 from cloop.aio.future import Future
 from cloop.aio.task import Task
-from cloop.core.counts import debug_counts as _debug_counts
+from cloop.core.counts import debug_counts as _debug_counts  # noqa: F401  # for the tests
 from cloop.loop import Loop
 from cloop.runner import install, new_event_loop, run
 

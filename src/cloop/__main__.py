@@ -10,6 +10,7 @@ import runpy
 import sys
 import types
 import zipfile
+from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 
 from cloop import __version__, runner
@@ -20,7 +21,7 @@ DESCRIPTION = (
 )
 
 
-def parse(arguments):
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, and the program with its arguments as they are."""
     parser = argparse.ArgumentParser(
         prog="python -m cloop",
@@ -41,7 +42,7 @@ def parse(arguments):
     return options
 
 
-def info():
+def info() -> str:
     """What this build uses, as lines of text."""
     loop = runner.new_event_loop()
     try:
@@ -59,7 +60,7 @@ def info():
     return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
 
 
-def run_program(options):
+def run_program(options: argparse.Namespace) -> None:
     """Run the program as Python itself would."""
     runner.make_default()
     sys.excepthook = print_exception
@@ -85,21 +86,23 @@ def run_program(options):
         sys.exit(2)
 
 
-def run_script(path):
+def run_script(path: str) -> None:
     """Run a file as the module __main__."""
     sys.path[0] = os.path.dirname(os.path.realpath(path))
     module = types.ModuleType("__main__")
     module.__file__ = path
-    module.__cached__ = None
+    module.__cached__ = None  # type: ignore[attr-defined]
     module.__loader__ = SourceFileLoader("__main__", path)
-    module.__builtins__ = builtins
+    module.__builtins__ = builtins  # type: ignore[attr-defined]
     sys.modules["__main__"] = module
     with io.open_code(path) as file:
         code = compile(file.read(), path, "exec")
     exec(code, module.__dict__)
 
 
-def print_exception(kind, exception, traceback):
+def print_exception(
+    kind: type[BaseException], exception: BaseException, traceback: types.TracebackType | None
+) -> None:
     """Print a traceback from the program's first frame on, as if Python had run it."""
     ours = (__file__, runpy.__file__, "<frozen runpy>")
     inner = traceback
@@ -110,7 +113,7 @@ def print_exception(kind, exception, traceback):
     sys.__excepthook__(kind, exception, inner)
 
 
-def main():
+def main() -> None:
     options = parse(sys.argv[1:])
     if options.info:
         print(info())

@@ -8,7 +8,7 @@ import asyncio
 import warnings
 from asyncio import coroutines
 
-from cloop.api import asyncgens, errors, executor, signals
+from cloop.api import asyncgens, connect, dns, errors, executor, serve, signals, sockops, tls
 from cloop.base_loop import BaseLoop
 
 OVERRIDABLE = ("call_soon", "time")
@@ -91,3 +91,17 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     # ---- Signals
     add_signal_handler = signals.add_signal_handler
     remove_signal_handler = signals.remove_signal_handler
+
+    # ---- Network
+    getaddrinfo = dns.getaddrinfo
+    getnameinfo = dns.getnameinfo
+    create_connection = connect.create_connection
+    connect_accepted_socket = connect.connect_accepted_socket
+    create_server = serve.create_server
+    start_tls = tls.start_tls
+    sock_connect = sockops.sock_connect
+    _make_socket_transport = connect.make_socket_transport
+    _make_ssl_transport = tls.make_ssl_transport
+    # The Server of asyncio calls these.
+    _start_serving = serve.start_serving
+    _stop_serving = serve.stop_serving

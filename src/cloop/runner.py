@@ -3,16 +3,20 @@
 import asyncio
 import sys
 import warnings
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from cloop.loop import Loop
 
+T = TypeVar("T")
 
-def new_event_loop():
+
+def new_event_loop() -> Loop:
     """A new loop: the loop factory for asyncio.run, asyncio.Runner, uvicorn and others."""
     return Loop()
 
 
-def run(main, *, debug=None):
+def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
     """Run a coroutine on a new cloop loop and return its result, as asyncio.run.
 
     `debug` is the loop's debug mode; None leaves it to PYTHONASYNCIODEBUG and `-X dev`.
@@ -35,21 +39,21 @@ if sys.version_info < (3, 16):
     class EventLoopPolicy(DefaultPolicy):
         """The version's own policy, with cloop's loops. Deprecated where asyncio's are."""
 
-        def _loop_factory(self):
+        def _loop_factory(self) -> Loop:
             return new_event_loop()
 
-        def new_event_loop(self):
+        def new_event_loop(self) -> Loop:
             """A new cloop loop."""
             return new_event_loop()
 
-    def set_policy():
+    def set_policy() -> None:
         """Make asyncio's functions that ask the policy get cloop's loops."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             asyncio.set_event_loop_policy(EventLoopPolicy())
 
 
-def install():
+def install() -> None:
     """Make cloop the loop of asyncio in this process.
 
     asyncio.run, asyncio.Runner, asyncio.new_event_loop and, where the version has policies,
@@ -65,7 +69,7 @@ def install():
     make_default()
 
 
-def make_default():
+def make_default() -> None:
     """What install() does, without a word."""
     if sys.version_info < (3, 16):
         set_policy()

@@ -10,6 +10,8 @@ import sys
 from asyncio import as_completed, coroutines, events, futures, run_coroutine_threadsafe
 from asyncio import wait as asyncio_wait
 from asyncio import wait_for as asyncio_wait_for
+from collections.abc import Awaitable, Iterable
+from typing import Any, TypeVar
 
 from cloop.aio.latch import (
     ALL_COMPLETED,
@@ -35,7 +37,13 @@ __all__ = (
 )
 
 
-async def wait(fs, *, timeout=None, return_when=ALL_COMPLETED):
+T = TypeVar("T")
+F = TypeVar("F", bound=futures.Future[Any])
+
+
+async def wait(
+    fs: Iterable[F], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
+) -> tuple[set[F], set[F]]:
     """Wait for futures and tasks: until all are done, the first, or the first exception.
 
     `timeout` is in seconds, None without limit. Returns (done, pending), two sets. Raises TypeError
@@ -70,7 +78,7 @@ if sys.version_info < (3, 12):
     wait_for = asyncio_wait_for
 else:
 
-    async def wait_for(fut, timeout):
+    async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
         """The result of an awaitable, or TimeoutError after `timeout` seconds (None: no limit).
 
         When the time is over the awaitable is cancelled. As asyncio.wait_for.

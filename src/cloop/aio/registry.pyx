@@ -11,11 +11,26 @@ import sys
 import weakref
 from asyncio import tasks
 
-from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError, PyDict_SetItem
+from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport PY_VERSION_HEX, PyWeakref_NewRef
 from cloop.core.reactor cimport Node
+
+cdef extern from *:
+    """
+    /* Up to 3.13, where the current task is in a dict; its key's hash need not be computed anew. */
+    static inline int set_known(PyObject *dict, PyObject *key, PyObject *value, Py_hash_t hash) {
+    #if PY_VERSION_HEX < 0x030E0000
+      extern int _PyDict_SetItem_KnownHash(PyObject *, PyObject *, PyObject *, Py_hash_t);
+      return _PyDict_SetItem_KnownHash(dict, key, value, hash);
+    #else
+      (void)hash;
+      return PyDict_SetItem(dict, key, value);
+    #endif
+    }
+    """
+    int set_known(object d, object key, object value, Py_hash_t hash) except -1
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
@@ -43,7 +58,7 @@ cdef NoResult enter_task(Reactor loop, object task) except NoResult.EXC:
             if other != NULL:
                 raise RuntimeError(f"Cannot enter into task {task!r} while another task "
                                    f"{<object>other!r} is being executed.")
-        PyDict_SetItem(current_tasks, loop, task)
+        set_known(current_tasks, loop, task, loop.hash)
     loop.current = task
     return NoResult.OK
 
@@ -74,6 +89,7 @@ cdef NoResult register_foreign(object task) except NoResult.EXC:
 
 
 cdef NoResult register_loop(Reactor loop) except NoResult.EXC:
+    loop.hash = hash(loop)
     loops.add(loop)
     return NoResult.OK
 

@@ -27,14 +27,13 @@ cdef class Task(Future):
         NoResult begin(self, object coro, object context) except NoResult.EXC
         NoResult start(self) except NoResult.EXC
         NoResult start_eagerly(self) except NoResult.EXC
-        NoResult step(self, object error) except NoResult.EXC
         NoResult resume(self, object error) except NoResult.EXC
         NoResult returned(self, object result) except NoResult.EXC
         NoResult raised(self) except NoResult.EXC
         NoResult yielded(self, object result) except NoResult.EXC
         NoResult wait_for_future(self, Future future) except NoResult.EXC
         NoResult wait_for_object(self, object future) except NoResult.EXC
-        NoResult broken(self, object exception) except NoResult.EXC
+        NoResult driver_failed(self) except NoResult.EXC
         NoResult fail_soon(self, str message) except NoResult.EXC
         NoResult step_soon(self, object error) except NoResult.EXC
         NoResult ended(self) except NoResult.EXC
@@ -45,6 +44,10 @@ cdef Task new_task(object loop, object coro, object name, object context)
 
 # Raises TypeError for what is no coroutine.
 cdef NoResult check_coroutine(object coro) except NoResult.EXC
+
+# Run the coroutine up to its next wait, in the task's context, which the caller has entered.
+cdef NoResult step(Task task, object error) except NoResult.EXC
+ctypedef NoResult (*quiet_step_t)(Task task, object error) noexcept
 
 # Runs a task from the ready deque.
 cdef NoResult run_task(object owner) except NoResult.EXC

@@ -23,6 +23,8 @@ from cython.cimports.cloop._c.pyapi import (
     cloop_set_exception,
     cloop_take_exception,
     cloop_throw,
+    enter_context,
+    leave_context,
 )
 from cython.cimports.cloop.aio.future import FINISHED, PENDING, Future, default_loop
 from cython.cimports.cloop.aio.registry import (
@@ -215,7 +217,7 @@ class Task(Future):
 
     def task_step(self, error=None, /):
         """Take a step, as a callback of a loop that is not cloop's."""
-        self.step(error)
+        step(self, error)
 
     def task_wakeup(self, future, /):
         """Go on, as the done callback of a future that is not cloop's own."""
@@ -225,30 +227,7 @@ class Task(Future):
             error = exc
         else:
             error = None
-        self.step(error)
-
-    def step(self, error):
-        """Run the coroutine up to its next wait, as the current task of its loop.
-
-        The caller has entered the task's context.
-        """
-        if self.state != PENDING:
-            raise InvalidStateError(f"__step(): already done: {self!r}, {error!r}")
-        if self.must_cancel:
-            if not isinstance(error, CancelledError):
-                error = self.make_cancelled_error()
-            self.must_cancel = False
-        self.fut_waiter = None
-        if self.reactor is not None:
-            # Left again by the reactor, before it runs anything that is not a task.
-            enter_task(self.reactor, self)
-            return self.resume(error)
-        tasks._enter_task(self.loop, self)
-        try:
-            self.resume(error)
-        finally:
-            tasks._leave_task(self.loop, self)
-        return NoResult.OK
+        step(self, error)
 
     def resume(self, error):
         status: cython.int = 0
@@ -339,8 +318,15 @@ class Task(Future):
             self.must_cancel = False
         return NoResult.OK
 
-    def broken(self, exception):
-        """Report an exception that came out of the driver, not of the coroutine."""
+    def driver_failed(self):
+        """Report the exception that is set: it came out of the driver, not of the coroutine.
+
+        KeyboardInterrupt and SystemExit, which came through it, stay set and end the loop's run.
+        """
+        exception = cloop_take_exception()
+        if isinstance(exception, (KeyboardInterrupt, SystemExit)):
+            cloop_set_exception(exception)
+            return NoResult.EXC
         context = {
             "message": f"Exception in callback {type(self).__name__}.task_step()",
             "exception": exception,
@@ -402,6 +388,30 @@ def new_task(loop, coro, name, context):
     return task
 
 
+def step(task, error):
+    """Run the coroutine up to its next wait, as the current task of its loop.
+
+    The caller has entered the task's context.
+    """
+    if task.state != PENDING:
+        raise InvalidStateError(f"__step(): already done: {task!r}, {error!r}")
+    if task.must_cancel:
+        if not isinstance(error, CancelledError):
+            error = task.make_cancelled_error()
+        task.must_cancel = False
+    task.fut_waiter = None
+    if task.reactor is not None:
+        # Left again by the reactor, before it runs anything that is not a task.
+        enter_task(task.reactor, task)
+        return task.resume(error)
+    tasks._enter_task(task.loop, task)
+    try:
+        task.resume(error)
+    finally:
+        tasks._leave_task(task.loop, task)
+    return NoResult.OK
+
+
 def run_task(owner):
     task = cython.cast(Task, owner)
     error = None
@@ -414,14 +424,10 @@ def run_task(owner):
     elif task.pending_error is not None:
         error = task.pending_error
         task.pending_error = None
-    try:
-        PyContext_Enter(task.context)
-        try:
-            task.step(error)
-        finally:
-            PyContext_Exit(task.context)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as exc:
-        task.broken(exc)
+    if enter_context(task.context) < 0:
+        return task.driver_failed()
+    # The result is looked at here, so that the context is left on either way without a try.
+    status = cython.cast(quiet_step_t, step)(task, error)
+    if leave_context(task.context) < 0 or status == NoResult.EXC:
+        return task.driver_failed()
     return NoResult.OK

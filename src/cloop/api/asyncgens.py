@@ -3,11 +3,18 @@
 Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
+from __future__ import annotations
+
 import asyncio
 import warnings
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloop.loop import Loop
 
 
-def firstiter_hook(loop, agen):
+def firstiter_hook(loop: Loop, agen: AsyncGenerator[Any, Any]) -> None:
     """Remember a generator that is iterated for the first time."""
     if loop._asyncgens_shutdown_called:
         warnings.warn(
@@ -19,7 +26,7 @@ def firstiter_hook(loop, agen):
     loop._asyncgens.add(agen)
 
 
-def finalizer_hook(loop, agen):
+def finalizer_hook(loop: Loop, agen: AsyncGenerator[Any, Any]) -> None:
     """Close a generator that is being collected, in a task of its loop."""
     loop._asyncgens.discard(agen)
     if not loop.is_closed():
@@ -27,7 +34,7 @@ def finalizer_hook(loop, agen):
         loop.call_soon_threadsafe(loop.create_task, agen.aclose())
 
 
-async def shutdown_asyncgens(loop):
+async def shutdown_asyncgens(loop: Loop) -> None:
     """Close all generators that are still open."""
     loop._asyncgens_shutdown_called = True
     if not len(loop._asyncgens):

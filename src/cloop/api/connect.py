@@ -1,8 +1,8 @@
 """create_connection and connect_accepted_socket: resolve, open, race, wrap.
 
-Whoever makes a socket here closes it if anything goes wrong, and has taken its watch off before.
+A socket is closed here if anything goes wrong before a transport has it, once.
 
-Derived from CPython's asyncio/base_events.py and selector_events.py (PSF License Agreement).
+Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
 import contextvars
@@ -12,8 +12,8 @@ from asyncio import staggered
 from asyncio.base_events import _check_ssl_socket
 from asyncio.log import logger
 
-from cloop.api import dns, tls
-from cloop.transports.base import check_free
+from cloop.api import dns
+from cloop.transports.base import is_claimed
 from cloop.transports.stream import StreamTransport
 
 # From 3.15 on all callbacks of a connection run in one context.
@@ -170,7 +170,7 @@ async def open_one(loop, errors, info, local_infos):
             sock.setblocking(False)
             if local_infos is not None:
                 bind_local(sock, family, local_infos, attempt)
-            await connect_socket(loop, sock, address)
+            await loop.sock_connect(sock, address)
             return sock
         except OSError as exc:
             attempt.append(exc)
@@ -219,44 +219,6 @@ def raise_errors(errors, all_errors):
         errors = None
 
 
-async def connect_socket(loop, sock, address):
-    """Connect a socket that does not block."""
-    try:
-        sock.connect(address)
-        return
-    except (BlockingIOError, InterruptedError):
-        # Interrupted by a signal, it goes on in the background too.
-        pass
-    connected = loop.create_future()
-    fd = sock.fileno()
-    loop.add_writer(fd, on_connected, connected, sock, address)
-    try:
-        await connected
-    finally:
-        loop.remove_writer(fd)
-        # The exception's traceback refers to this frame.
-        connected = None
-
-
-def on_connected(connected, sock, address):
-    """The socket is writable: the connection is made or has failed."""
-    if connected.done():
-        return
-    try:
-        errno = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if errno:
-            raise OSError(errno, f"Connect call failed {address}")
-    except (BlockingIOError, InterruptedError):
-        # Not yet; it fires again.
-        pass
-    except OSError as exc:
-        connected.set_exception(exc)
-    else:
-        connected.set_result(None)
-    finally:
-        connected = None
-
-
 # ---- Wrap
 
 
@@ -271,16 +233,13 @@ async def wrap(
     ssl_shutdown_timeout=None,
 ):
     """A protocol and the transport over a connected socket, once connection_made was called."""
-    # Before anything can fail: the socket of another transport is not ours to close.
-    check_free(loop, sock)
+    options = {"context": contextvars.copy_context()} if ONE_CONTEXT else {}
     try:
         sock.setblocking(False)
-        context = contextvars.copy_context() if ONE_CONTEXT else None
         protocol = protocol_factory()
         waiter = loop.create_future()
         if ssl:
-            transport = tls.make_ssl_transport(
-                loop,
+            transport = loop._make_ssl_transport(
                 sock,
                 protocol,
                 None if isinstance(ssl, bool) else ssl,
@@ -289,12 +248,14 @@ async def wrap(
                 server_hostname=server_hostname,
                 ssl_handshake_timeout=ssl_handshake_timeout,
                 ssl_shutdown_timeout=ssl_shutdown_timeout,
-                context=context,
+                **options,
             )
         else:
-            transport = StreamTransport(loop, sock, protocol, waiter, context=context)
+            transport = loop._make_socket_transport(sock, protocol, waiter, **options)
     except BaseException:
-        sock.close()
+        # Unless it is another transport's, which is what the error is then about.
+        if not is_claimed(loop, sock):
+            sock.close()
         raise
     try:
         await waiter

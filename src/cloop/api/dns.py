@@ -27,9 +27,7 @@ async def getnameinfo(loop, sockaddr, flags=0):
 def logged_look_up(loop, host, port, family, type, proto, flags):
     """A look-up that logs what it does, and as information what takes long."""
     options = {"family": family, "type": type, "proto": proto, "flags": flags}
-    call = ", ".join(
-        [f"{host}:{port!r}", *(f"{name}={value!r}" for name, value in options.items() if value)]
-    )
+    call = ", ".join([f"{host}:{port!r}", *(f"{name}={value!r}" for name, value in options.items() if value)])
     logger.debug("Get address info %s", call)
     begin = loop.time()
     infos = socket.getaddrinfo(host, port, family, type, proto, flags)

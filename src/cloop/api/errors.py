@@ -3,51 +3,62 @@
 Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
+from __future__ import annotations
+
 import traceback
 from asyncio import base_events
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from cloop.core.handle import Handle
+    from cloop.loop import Loop
+
+    Context = dict[str, Any]
+    ExceptionHandler = Callable[[AbstractEventLoop, Context], object]
 
 # The logger is asyncio's own, looked up where asyncio looks it up, so that what replaces it there
 # replaces it here.
 
 
-def get_exception_handler(loop):
+def get_exception_handler(loop: Loop) -> ExceptionHandler | None:
     """The handler set by set_exception_handler(), or None for the default one."""
     return loop._exception_handler
 
 
-def set_exception_handler(loop, handler):
+def set_exception_handler(loop: Loop, handler: ExceptionHandler | None) -> None:
     """Report errors by handler(loop, context); None for the default. TypeError if not callable."""
     if handler is not None and not callable(handler):
         raise TypeError(f"A callable object or None is expected, got {handler!r}")
     loop._exception_handler = handler
 
 
-def format_context(context, current_handle):
+def format_context(context: Context, current_handle: Handle | None) -> Iterator[str]:
     """The lines of a report after its message."""
-    if (
-        "source_traceback" not in context
-        and current_handle is not None
-        and current_handle._source_traceback
-    ):
+    if "source_traceback" not in context and current_handle is not None and current_handle._source_traceback:
         context["handle_traceback"] = current_handle._source_traceback
     for key in sorted(context):
         if key in {"message", "exception"}:
             continue
         value = context[key]
         if key == "source_traceback":
-            value = "Object created at (most recent call last):\n" + "".join(
-                traceback.format_list(value)
-            ).rstrip()
+            value = (
+                "Object created at (most recent call last):\n"
+                + "".join(traceback.format_list(value)).rstrip()
+            )
         elif key == "handle_traceback":
-            value = "Handle created at (most recent call last):\n" + "".join(
-                traceback.format_list(value)
-            ).rstrip()
+            value = (
+                "Handle created at (most recent call last):\n"
+                + "".join(traceback.format_list(value)).rstrip()
+            )
         else:
             value = repr(value)
         yield f"{key}: {value}"
 
 
-def default_exception_handler(loop, context):
+def default_exception_handler(loop: Loop, context: Context) -> None:
     """Log an error with what is known of it.
 
     `context` has 'message' and optionally 'exception', 'future', 'task', 'handle', 'protocol',
@@ -57,10 +68,10 @@ def default_exception_handler(loop, context):
     exception = context.get("exception")
     exc_info = (type(exception), exception, exception.__traceback__) if exception is not None else False
     lines = [message, *format_context(context, getattr(loop, "_current_handle", None))]
-    base_events.logger.error("\n".join(lines), exc_info=exc_info)
+    base_events.logger.error("\n".join(lines), exc_info=exc_info)  # type: ignore[attr-defined]
 
 
-def call_exception_handler(loop, context):
+def call_exception_handler(loop: Loop, context: Context) -> None:
     """Report an error: by the loop's handler, in the context of what it came from."""
     handler = loop._exception_handler
     if handler is None:
@@ -70,7 +81,9 @@ def call_exception_handler(loop, context):
             raise
         except BaseException:
             # The default handler may be a subclass's.
-            base_events.logger.error("Exception in default exception handler", exc_info=True)
+            base_events.logger.error(  # type: ignore[attr-defined]
+                "Exception in default exception handler", exc_info=True
+            )
         return
     try:
         thing = context.get("task") or context.get("future") or context.get("handle")
@@ -85,7 +98,7 @@ def call_exception_handler(loop, context):
         report_failed_handler(loop, exc, context)
 
 
-def report_failed_handler(loop, exception, context):
+def report_failed_handler(loop: Loop, exception: BaseException, context: Context) -> None:
     """Report an error of the user's own exception handler."""
     try:
         loop.default_exception_handler(
@@ -98,7 +111,7 @@ def report_failed_handler(loop, exception, context):
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException:
-        base_events.logger.error(
+        base_events.logger.error(  # type: ignore[attr-defined]
             "Exception in default exception handler while handling an unexpected error in custom "
             "exception handler",
             exc_info=True,

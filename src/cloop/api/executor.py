@@ -3,16 +3,28 @@
 Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
+from __future__ import annotations
+
 import asyncio
 import sys
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from cloop.aio.bridge import wrap
 
+if TYPE_CHECKING:
+    from cloop.loop import Loop
 
-def run_in_executor(loop, executor, func, *args):
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+def run_in_executor(
+    loop: Loop, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+) -> asyncio.Future[T]:
     """Call func(*args) in an executor; None for the default one. Returns a Future."""
     loop._check_closed()
     if loop.get_debug():
@@ -27,14 +39,14 @@ def run_in_executor(loop, executor, func, *args):
     return wrap(executor.submit(func, *args), loop)
 
 
-def set_default_executor(loop, executor):
+def set_default_executor(loop: Loop, executor: ThreadPoolExecutor) -> None:
     """Use a ThreadPoolExecutor where run_in_executor() is given None. TypeError for others."""
     if not isinstance(executor, ThreadPoolExecutor):
         raise TypeError("executor must be ThreadPoolExecutor instance")
     loop._default_executor = executor
 
 
-async def shutdown_default_executor(loop, timeout=None):
+async def shutdown_default_executor(loop: Loop, timeout: float | None = None) -> None:
     """Wait for the default executor's threads, `timeout` seconds at most; then warn and go on."""
     loop._executor_shutdown_called = True
     if loop._default_executor is None:
@@ -63,10 +75,10 @@ async def shutdown_default_executor(loop, timeout=None):
         thread.join()
 
 
-def shut_down_in_thread(loop, future):
+def shut_down_in_thread(loop: Loop, future: asyncio.Future[None]) -> None:
     """Wait for the executor in a thread of its own, and tell the loop."""
     try:
-        loop._default_executor.shutdown(wait=True)
+        loop._default_executor.shutdown(wait=True)  # type: ignore[union-attr]  # seen by the caller
         if not loop.is_closed():
             loop.call_soon_threadsafe(finish, future, None)
     except Exception as exc:
@@ -74,7 +86,7 @@ def shut_down_in_thread(loop, future):
             loop.call_soon_threadsafe(finish, future, exc)
 
 
-def finish(future, exception):
+def finish(future: asyncio.Future[None], exception: Exception | None) -> None:
     """Complete a future that may be cancelled meanwhile."""
     if future.done():
         return

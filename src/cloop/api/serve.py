@@ -104,9 +104,7 @@ async def resolve_hosts(loop, host, port, family, flags):
 
 async def resolve_host(loop, host, port, family, flags):
     """The address infos of one host; OSError where there are none."""
-    infos = await dns.ensure_resolved(
-        loop, (host, port), family=family, type=socket.SOCK_STREAM, flags=flags
-    )
+    infos = await dns.ensure_resolved(loop, (host, port), family=family, type=socket.SOCK_STREAM, flags=flags)
     if not infos:
         raise OSError(f"getaddrinfo({host!r}) returned empty list")
     return infos

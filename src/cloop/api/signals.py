@@ -6,6 +6,8 @@ loop; the pipe is there only while there are handlers.
 Derived from CPython's asyncio/unix_events.py (PSF License Agreement).
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import signal
@@ -13,8 +15,16 @@ import sys
 import warnings
 from asyncio import coroutines
 from asyncio.log import logger
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, TypeVarTuple
 
 from cloop.core.handle import Handle
+
+if TYPE_CHECKING:
+    from cloop.loop import Loop
+
+Ts = TypeVarTuple("Ts")
 
 READ_SIZE = 4096
 
@@ -22,7 +32,7 @@ READ_SIZE = 4096
 class SignalPipe:
     """The pipe of one loop, and the wake-up descriptor that was set before."""
 
-    def __init__(self, loop):
+    def __init__(self, loop: Loop) -> None:
         self.reader, self.writer = os.pipe()
         try:
             os.set_blocking(self.reader, False)
@@ -34,7 +44,7 @@ class SignalPipe:
             raise
         loop.add_reader(self.reader, read_signals, loop)
 
-    def close(self, loop):
+    def close(self, loop: Loop) -> None:
         """Give the wake-up descriptor back and close the pipe."""
         try:
             signal.set_wakeup_fd(self.previous)
@@ -43,12 +53,12 @@ class SignalPipe:
         loop.remove_reader(self.reader)
         self.close_fds()
 
-    def close_fds(self):
+    def close_fds(self) -> None:
         os.close(self.reader)
         os.close(self.writer)
 
 
-def read_signals(loop):
+def read_signals(loop: Loop) -> None:
     """Schedule the handlers of the signals that arrived."""
     pipe = loop._signal_pipe
     if pipe is None:
@@ -61,7 +71,7 @@ def read_signals(loop):
         handle_signal(loop, number)
 
 
-def handle_signal(loop, sig):
+def handle_signal(loop: Loop, sig: int) -> None:
     """Schedule the handler of a signal that arrived."""
     handle = loop._signal_handlers.get(sig)
     if handle is None:
@@ -72,11 +82,11 @@ def handle_signal(loop, sig):
         loop._add_callback(handle)
 
 
-def ignore_in_interpreter(signum, frame):
+def ignore_in_interpreter(signum: int, frame: FrameType | None) -> None:
     """The handler that Python sees; what is to be done is done by the loop."""
 
 
-def check_signal(sig):
+def check_signal(sig: int) -> None:
     """TypeError for what is no number, ValueError for what is no signal."""
     if not isinstance(sig, int):
         raise TypeError(f"sig must be an int, not {sig!r}")
@@ -84,7 +94,7 @@ def check_signal(sig):
         raise ValueError(f"invalid signal number {sig}")
 
 
-def add_signal_handler(loop, sig, callback, *args):
+def add_signal_handler(loop: Loop, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
     """Call callback(*args) in the loop when a signal arrives.
 
     Only in the main thread. Raises ValueError for a number that is no signal, RuntimeError where it
@@ -115,7 +125,7 @@ def add_signal_handler(loop, sig, callback, *args):
         raise
 
 
-def remove_signal_handler(loop, sig):
+def remove_signal_handler(loop: Loop, sig: int) -> bool:
     """Back to the signal's default action. Returns whether there was a handler."""
     check_signal(sig)
     try:
@@ -134,14 +144,14 @@ def remove_signal_handler(loop, sig):
     return True
 
 
-def drop_pipe_if_unused(loop):
+def drop_pipe_if_unused(loop: Loop) -> None:
     """Close the pipe with the last handler."""
     if not loop._signal_handlers and loop._signal_pipe is not None:
         pipe, loop._signal_pipe = loop._signal_pipe, None
         pipe.close(loop)
 
 
-def remove_all(loop):
+def remove_all(loop: Loop) -> None:
     """What close() does with the handlers that are left."""
     if not sys.is_finalizing():
         for sig in list(loop._signal_handlers):

@@ -16,12 +16,13 @@ cdef class Handle:
         object callback          # None once cancelled
         tuple args               # None once cancelled
         object context           # a contextvars.Context, never entered while the handle waits
-        object source_traceback  # a StackSummary of who made it, in debug mode; else None
-        object repr_text         # what it was, for a cancelled handle in debug mode; else None
+        # Debug mode's: a StackSummary of who made it; once cancelled, (that, what its repr was).
+        object origin
         object __weakref__
         bint cancelled_
 
-        NoResult drop(self) except NoResult.EXC
+# Cancels a handle and frees what its callback holds.
+cdef NoResult drop(Handle self) except NoResult.EXC
 
 # A handle to be run; `context` is copied from the running one where it is None. `untracked` where
 # the loop runs.

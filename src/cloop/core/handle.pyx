@@ -21,7 +21,7 @@ from cloop.core.counts cimport register
 cdef extern from *:
     """
     static long handles_live;
-    CLOOP_FREELIST(handles, 256, &handles_live)
+    CLOOP_FREELIST(handles, 4096, &handles_live)
     """
     void install_free_list "handles_install"(PyTypeObject *type)
     void next_untracked "handles_next_untracked"()
@@ -40,7 +40,7 @@ cdef class Handle:
     def __init__(self, callback, args, loop, context=None):
         set_up(self, loop, callback, tuple(args), context)
         if loop.get_debug():
-            self.source_traceback = caller_stack()
+            self.origin = caller_stack()
 
     @property
     def __class__(self):
@@ -49,7 +49,7 @@ cdef class Handle:
 
     def cancel(self):
         """Keep the callback from being called; does nothing once it was called or cancelled."""
-        self.drop()
+        drop(self)
 
     def cancelled(self):
         """Whether cancel() was called."""
@@ -58,18 +58,6 @@ cdef class Handle:
     def get_context(self):
         """The contextvars.Context that the callback runs in."""
         return self.context
-
-    cdef NoResult drop(self) except NoResult.EXC:
-        if self.cancelled_:
-            return NoResult.OK
-        if self.source_traceback is not None:
-            self.repr_text = repr(self)
-        self.cancelled_ = True
-        # Frees what the callback holds now, not when the entry comes up.
-        self.callback = None
-        self.args = None
-        cloop_track(<PyObject *>self)
-        return NoResult.OK
 
     def _run(self):
         run_handle(self)
@@ -83,14 +71,15 @@ cdef class Handle:
                 info.append(format_callback(self.callback, self.args, debug=self.loop.get_debug()))
             else:
                 info.append(format_callback(self.callback, self.args))
-        if self.source_traceback:
-            frame = self.source_traceback[len(self.source_traceback) - 1]
+        stack = self._source_traceback
+        if stack:
+            frame = stack[len(stack) - 1]
             info.append(f"created at {frame[0]}:{frame[1]}")
         return info
 
     def __repr__(self):
-        if self.repr_text is not None:
-            return self.repr_text
+        if isinstance(self.origin, tuple):
+            return self.origin[1]
         return f"<{' '.join(self._repr_info())}>"
 
     # asyncio's private names, which tools read.
@@ -125,7 +114,7 @@ cdef class Handle:
 
     @property
     def _source_traceback(self):
-        return self.source_traceback
+        return self.origin[0] if isinstance(self.origin, tuple) else self.origin
 
 
 install_free_list(<PyTypeObject *>Handle)
@@ -145,6 +134,19 @@ cdef Handle new_handle(object loop, object callback, tuple args, object context,
     return self
 
 
+cdef NoResult drop(Handle self) except NoResult.EXC:
+    if self.cancelled_:
+        return NoResult.OK
+    if self.origin is not None:
+        self.origin = (self.origin, repr(self))
+    self.cancelled_ = True
+    # Frees what the callback holds now, not when the entry comes up.
+    self.callback = None
+    self.args = None
+    cloop_track(<PyObject *>self)
+    return NoResult.OK
+
+
 cdef object caller_stack():
     return extract_stack(sys._getframe(0))
 
@@ -158,7 +160,7 @@ cdef NoResult run_handle(object owner) except NoResult.EXC:
     cdef tuple args = self.args
     if cloop_call_in(self.context, callback, args) < 0:
         cloop_track(<PyObject *>self)
-        return report(self.loop, callback, args, self, self.source_traceback)
+        return report(self.loop, callback, args, self, self._source_traceback)
     # Two references are the caller's and our own.
     cloop_track_if_shared(<PyObject *>self, 2)
     return NoResult.OK

@@ -32,7 +32,7 @@ from cloop._c.pyapi cimport (
     cloop_set_exception,
     cloop_take_exception,
 )
-from cloop.core.handle cimport caller_stack, new_handle, run_handle
+from cloop.core.handle cimport caller_stack, drop, new_handle, run_handle
 from cloop.core.timer cimport new_timer
 from cloop.poll.poller cimport READ, WRITE
 
@@ -86,7 +86,7 @@ cdef class Reactor:
             self.check_callback(callback, "call_soon")
         cdef Handle handle = new_handle(self, callback, args, context, self.thread != 0)
         if self.debug:
-            handle.source_traceback = caller_stack()
+            handle.origin = caller_stack()
         self.ready.push(handle, run_handle)
         return handle
 
@@ -97,7 +97,7 @@ cdef class Reactor:
             self.check_callback(callback, "call_soon_threadsafe")
         cdef Handle handle = new_handle(self, callback, args, context, self.thread != 0)
         if self.debug:
-            handle.source_traceback = caller_stack()
+            handle.origin = caller_stack()
         self.soon_threadsafe(handle, run_handle)
         return handle
 
@@ -133,7 +133,7 @@ cdef class Reactor:
         cdef bint untracked = self.thread != 0
         cdef TimerHandle handle = new_timer(self, when, callback, args, context, untracked)
         if self.debug:
-            handle.source_traceback = caller_stack()
+            handle.origin = caller_stack()
         # A time that is not a number has no place in an order; asyncio's heap would be broken by it.
         if isnan(when):
             raise ValueError("Invalid delay: NaN (not a number)")
@@ -340,10 +340,10 @@ cdef class Reactor:
         cdef int fd = number
         cdef Handle handle = new_handle(self, callback, args, None, False)
         if self.debug:
-            handle.source_traceback = caller_stack()
+            handle.origin = caller_stack()
         cdef object old = self.watches.watch(fd, direction, handle, run_handle)
         if isinstance(old, Handle):
-            (<Handle>old).drop()
+            drop(<Handle>old)
         if not isinstance(file, int):
             self.watches.keep(fd, file)
         return NoResult.OK
@@ -359,7 +359,7 @@ cdef class Reactor:
             return False
         cdef object old = self.watches.unwatch(number, direction)
         if isinstance(old, Handle):
-            (<Handle>old).drop()
+            drop(<Handle>old)
         return old is not None
 
     # ---- Life

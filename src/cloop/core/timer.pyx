@@ -10,12 +10,12 @@ from libc.stdlib cimport free, realloc
 
 from cloop._c.pyapi cimport Py_DECREF, cloop_list_put, cloop_list_take, cloop_track
 from cloop.core.counts cimport register
-from cloop.core.handle cimport caller_stack, set_up
+from cloop.core.handle cimport caller_stack, drop, set_up
 
 cdef extern from *:
     """
     static long timers_live;
-    CLOOP_FREELIST(timers, 256, &timers_live)
+    CLOOP_FREELIST(timers, 4096, &timers_live)
     """
     void install_free_list "timers_install"(PyTypeObject *type)
     void next_untracked "timers_next_untracked"()
@@ -34,7 +34,7 @@ cdef class TimerHandle(Handle):
         set_up(self, loop, callback, tuple(args), context)
         self.when_ = when
         if loop.get_debug():
-            self.source_traceback = caller_stack()
+            self.origin = caller_stack()
 
     @property
     def __class__(self):
@@ -48,10 +48,10 @@ cdef class TimerHandle(Handle):
         """Keep the callback from being called; does nothing once it was called or cancelled."""
         cdef TimerHeap heap = self.heap
         if heap is not None and not self.cancelled_:
-            self.drop()
+            drop(self)
             heap.cancel(self)
         else:
-            self.drop()
+            drop(self)
 
     def _repr_info(self):
         info = Handle._repr_info(self)

@@ -68,6 +68,7 @@ cdef class BaseTransport(Flow):
         NoResult set_up(self, Reactor loop, object sock, object protocol, object waiter,
                         object extra, object server, object context) except NoResult.EXC
         NoResult take_socket(self, Reactor loop, object sock) except NoResult.EXC
+        NoResult disclaim(self) except NoResult.EXC
         NoResult name_ends(self, object extra) except NoResult.EXC
         NoResult use_protocol(self, object protocol) except NoResult.EXC
         object copy_context(self)

@@ -83,11 +83,10 @@ cdef Scratch scratch_of(Reactor loop):
     return <Scratch>scratch
 
 
-def check_free(Reactor loop not None, sock):
-    """RuntimeError if a transport that is not closing has the descriptor already."""
+def is_claimed(Reactor loop not None, sock):
+    """Whether a transport that is not closing has the socket's descriptor."""
     owner = loop.watches.claimant(sock.fileno())
-    if owner is not None and not owner.is_closing():
-        raise RuntimeError(f"File descriptor {sock!r} is used by transport {owner!r}")
+    return owner is not None and not owner.is_closing()
 
 
 cdef class Step:
@@ -144,7 +143,6 @@ cdef class BaseTransport(Flow):
         try:
             self.take_socket(loop, sock)
             self.name_ends(extra)
-            loop.watches.claim(self.fd, self)
             if server is not None:
                 if server_takes_transport:
                     server._attach(self)
@@ -152,16 +150,25 @@ cdef class BaseTransport(Flow):
                     server._attach()
                 self.server = server
         except BaseException:
+            self.disclaim()
             self.sock = None
             raise
         return self.later(run_connection_made)
 
     cdef NoResult take_socket(self, Reactor loop, object sock) except NoResult.EXC:
         cdef int fd = sock.fileno()
-        check_free(loop, sock)
+        owner = loop.watches.claimant(fd)
+        if owner is not None and not owner.is_closing():
+            raise RuntimeError(f"File descriptor {sock!r} is used by transport {owner!r}")
+        loop.watches.claim(fd, self)
         self.fd = fd
         self.plain = isinstance(sock, plain_socket) and SOCKET_NUMBER(<PyObject *>sock) == fd
         self.sock = sock
+        return NoResult.OK
+
+    cdef NoResult disclaim(self) except NoResult.EXC:
+        if self.loop.watches.claimant(self.fd) is self:
+            self.loop.watches.claim(self.fd, None)
         return NoResult.OK
 
     cdef NoResult name_ends(self, object extra) except NoResult.EXC:
@@ -248,6 +255,7 @@ cdef class BaseTransport(Flow):
         """Receive again."""
         if self.closing or not self.paused:
             return
+        self.loop.check_closed()
         self.paused = False
         self.reader_context = self.copy_context()
         # Between the constructor and connection_made it is not time yet.
@@ -369,8 +377,7 @@ cdef class BaseTransport(Flow):
         self.closed = True
         self.unwatch(READ)
         self.unwatch(WRITE)
-        if not loop.closed and loop.watches.claimant(self.fd) is self:
-            loop.watches.claim(self.fd, None)
+        self.disclaim()
         self.loop = None
         self.server = self.lost_context = self.reader_context = self.writer_context = None
         self.use_protocol(None)
@@ -396,7 +403,7 @@ cdef class BaseTransport(Flow):
                               object context) except NoResult.EXC:
         """The exception that is set goes to the exception handler, as from call_soon(callback)."""
         cdef object exception = cloop_take_exception()
-        cdef object handle = new_handle(loop, callback, args, context)
+        cdef object handle = new_handle(loop, callback, args, context, False)
         cloop_set_exception(exception)
         return report(loop, callback, args, handle, None)
 

@@ -1,0 +1,44 @@
+import asyncio
+
+# Their signatures are asyncio's own, overloads and all.
+from asyncio import gather as gather
+from asyncio import shield as shield
+from collections.abc import Collection
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from cloop.aio.future import Future
+from cloop.core.reactor import Reactor
+
+_T = TypeVar("_T")
+
+FIRST_COMPLETED: Final = "FIRST_COMPLETED"
+FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
+ALL_COMPLETED: Final = "ALL_COMPLETED"
+
+class Link: ...
+
+class Latch:
+    def __init__(self, loop: Reactor, futures: Collection[asyncio.Future[Any]], return_when: str) -> None: ...
+    @property
+    def opened(self) -> Future[None]: ...
+    def open(self) -> None: ...
+    def on_done(self, future: asyncio.Future[Any]) -> None: ...
+    def release(self) -> None: ...
+
+class GatheringFuture(Future[list[_T]]):
+    def on_done(self, child: asyncio.Future[_T]) -> None: ...
+
+class ShieldedFuture(Future[_T]):
+    def on_done(self, inner: asyncio.Future[_T]) -> None: ...
+
+class Deadline:
+    def __init__(self, delay: float | None) -> None: ...
+    def __enter__(self) -> Deadline: ...
+    def expire(self) -> None: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...

@@ -1,0 +1,56 @@
+import asyncio
+from asyncio.events import _TaskFactory
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, MutableSet
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from typing import Any, TypeVar
+
+from cloop.aio.future import Future
+from cloop.api.signals import SignalPipe
+from cloop.core.handle import Handle
+from cloop.core.reactor import Reactor
+
+_T = TypeVar("_T")
+
+class BaseLoop(Reactor):
+    def create_future(self) -> Future[Any]: ...
+    # What a task factory makes is its own affair, so this promises no cloop.Task. `eager_start` is
+    # for 3.14 and later, and for task factories that know it.
+    def create_task(
+        self,
+        coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        eager_start: bool | None = None,
+    ) -> asyncio.Task[_T]: ...
+    def set_task_factory(self, factory: _TaskFactory | None) -> None: ...
+    def get_task_factory(self) -> _TaskFactory | None: ...
+
+    # ---- Running
+
+    def run_forever(self) -> None: ...
+    def run_until_complete(self, future: Awaitable[_T] | Generator[Any, None, _T]) -> _T: ...
+    def is_running(self) -> bool: ...
+
+    # ---- Debug mode
+
+    def get_debug(self) -> bool: ...
+    def set_debug(self, enabled: bool) -> None: ...
+
+    # ---- asyncio's private names, and what the Python layer keeps
+
+    _debug: bool
+    _exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
+    _default_executor: ThreadPoolExecutor | None
+    _executor_shutdown_called: bool
+    _asyncgens: MutableSet[AsyncGenerator[Any, Any]]
+    _asyncgens_shutdown_called: bool
+    _signal_handlers: dict[int, Handle]
+    _signal_pipe: SignalPipe | None
+    def _check_running(self) -> None: ...
+    def _release(self) -> bool: ...
+    def _watched(self) -> dict[int, tuple[object, object]]: ...
+    def _follow_overrides(self, own_call_soon: bool, own_time: bool) -> None: ...
+
+def stop_loop_of(future: asyncio.Future[Any]) -> None: ...

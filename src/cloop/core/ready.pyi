@@ -1,0 +1,6 @@
+from typing import final
+
+@final
+class Ready:
+    def snapshot(self) -> list[object]: ...
+    def clear(self) -> None: ...

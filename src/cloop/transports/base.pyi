@@ -1,0 +1,17 @@
+import asyncio
+from asyncio.trsock import TransportSocket
+from typing import Any, final
+
+from cloop.transports.flow import Flow
+
+@final
+class Scratch: ...
+
+@final
+class Step:
+    def __call__(self) -> None: ...
+
+# An asyncio.Transport to isinstance(); the class is not really derived from it.
+class BaseTransport(Flow, asyncio.Transport):
+    def view_socket(self) -> TransportSocket: ...
+    def own_extra(self) -> dict[str, Any]: ...

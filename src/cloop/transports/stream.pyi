@@ -1,0 +1,25 @@
+import asyncio
+from asyncio.constants import _SendfileMode
+from collections.abc import Mapping
+from contextvars import Context
+from socket import socket
+from typing import Any, ClassVar
+
+from cloop.core.reactor import Reactor
+from cloop.transports.base import BaseTransport
+
+class StreamTransport(BaseTransport):
+    max_size: ClassVar[int]
+    _start_tls_compatible: ClassVar[bool]
+    _sendfile_compatible: ClassVar[_SendfileMode]
+
+    def __new__(
+        cls,
+        loop: Reactor,
+        sock: socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+        context: Context | None = None,
+    ) -> StreamTransport: ...
