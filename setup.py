@@ -24,6 +24,11 @@ POLLER = os.environ.get("CLOOP_POLLER") or ("epoll" if sys.platform.startswith("
 if POLLER not in ("epoll", "kqueue"):
     raise SystemExit(f"CLOOP_POLLER must be epoll or kqueue, not {POLLER!r}")
 
+# A folder for each kind of build: setuptools goes by the dates of files, and would take what was built
+# with other settings for up to date.
+BUILD_FOLDER = f"build/{POLLER}{'-debug' if DEBUG else ''}"
+PROCESSORS = os.cpu_count() or 1
+
 # Every compiler directive of the project, in one place. A file that overrides one says why.
 DIRECTIVES = {
     "language_level": 3,
@@ -93,13 +98,16 @@ class BuildPy(build_py):
         return [entry for entry in found if Path(entry[2]).as_posix() not in compiled]
 
 
-setup(
-    cmdclass={"build_py": BuildPy},
-    ext_modules=cythonize(
-        [extension(path) for path in MODULES],
-        compiler_directives=DIRECTIVES,
-        annotate=os.environ.get("CLOOP_ANNOTATE") == "1",
-        build_dir="build/cython",
-        nthreads=0 if sys.platform == "darwin" else os.cpu_count() or 1,
-    ),
-)
+# The workers of cythonize may import this file as a module of another name.
+if __name__ == "__main__":
+    setup(
+        cmdclass={"build_py": BuildPy},
+        options={"build": {"build_base": BUILD_FOLDER}, "build_ext": {"parallel": PROCESSORS}},
+        ext_modules=cythonize(
+            [extension(path) for path in MODULES],
+            compiler_directives=DIRECTIVES,
+            annotate=os.environ.get("CLOOP_ANNOTATE") == "1",
+            build_dir="build/cython",
+            nthreads=0 if sys.platform == "darwin" else PROCESSORS,
+        ),
+    )

@@ -12,7 +12,7 @@ from asyncio import constants, events, futures, tasks
 from asyncio.log import logger
 
 from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident
-from cloop.aio.future cimport Future, new_future
+from cloop.aio.future cimport new_future
 from cloop.aio.registry cimport leave_task, register_loop
 from cloop.aio.task cimport check_coroutine, new_task, run_task
 from cloop.core.reactor cimport Reactor

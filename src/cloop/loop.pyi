@@ -1,14 +1,16 @@
 import asyncio
 import ssl as _ssl
 from asyncio.events import _ExceptionHandler
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import Context
 from socket import _Address, _GetAddrInfoResult, _RetAddress, socket
 from typing import IO, Any, TypeAlias, TypeVar, TypeVarTuple, overload
 
 from _typeshed import ReadableBuffer, StrPath, WriteableBuffer
 
 from cloop.base_loop import BaseLoop
+from cloop.transports.stream import StreamTransport
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -24,34 +26,36 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     def __del__(self) -> None: ...
     def close(self) -> None: ...
 
+    # The first parameter of what comes from cloop.api is called `loop`.
+
     # ---- Errors
 
-    def get_exception_handler(self) -> _ExceptionHandler | None: ...
-    def set_exception_handler(self, handler: _ExceptionHandler | None) -> None: ...
-    def default_exception_handler(self, context: _Context) -> None: ...
-    def call_exception_handler(self, context: _Context) -> None: ...
+    def get_exception_handler(loop) -> _ExceptionHandler | None: ...
+    def set_exception_handler(loop, handler: _ExceptionHandler | None) -> None: ...
+    def default_exception_handler(loop, context: _Context) -> None: ...
+    def call_exception_handler(loop, context: _Context) -> None: ...
 
     # ---- Asynchronous generators
 
-    async def shutdown_asyncgens(self) -> None: ...
+    async def shutdown_asyncgens(loop) -> None: ...
 
     # ---- Threads
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
+        loop, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
     ) -> asyncio.Future[_T]: ...
-    def set_default_executor(self, executor: Executor) -> None: ...
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None: ...
+    def set_default_executor(loop, executor: ThreadPoolExecutor) -> None: ...  # type: ignore[override]
+    async def shutdown_default_executor(loop, timeout: float | None = None) -> None: ...
 
     # ---- Signals
 
-    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None: ...
-    def remove_signal_handler(self, sig: int) -> bool: ...
+    def add_signal_handler(loop, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None: ...
+    def remove_signal_handler(loop, sig: int) -> bool: ...
 
     # ---- Names
 
     async def getaddrinfo(
-        self,
+        loop,
         host: bytes | str | None,
         port: bytes | str | int | None,
         *,
@@ -61,14 +65,14 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         flags: int = 0,
     ) -> _GetAddrInfoResult: ...
     async def getnameinfo(
-        self, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int = 0
+        loop, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int = 0
     ) -> tuple[str, str]: ...
 
     # ---- Stream connections
 
     @overload
     async def create_connection(
-        self,
+        loop,
         protocol_factory: Callable[[], _ProtocolT],
         host: str | None = None,
         port: int | None = None,
@@ -88,7 +92,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     ) -> tuple[asyncio.Transport, _ProtocolT]: ...
     @overload
     async def create_connection(
-        self,
+        loop,
         protocol_factory: Callable[[], _ProtocolT],
         host: None = None,
         port: None = None,
@@ -107,7 +111,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         all_errors: bool = False,
     ) -> tuple[asyncio.Transport, _ProtocolT]: ...
     async def connect_accepted_socket(
-        self,
+        loop,
         protocol_factory: Callable[[], _ProtocolT],
         sock: socket,
         *,
@@ -116,7 +120,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = None,
     ) -> tuple[asyncio.Transport, _ProtocolT]: ...
     async def start_tls(
-        self,
+        loop,
         transport: asyncio.WriteTransport,
         protocol: asyncio.BaseProtocol,
         sslcontext: _ssl.SSLContext,
@@ -131,7 +135,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
 
     @overload
     async def create_server(
-        self,
+        loop,
         protocol_factory: _ProtocolFactory,
         host: str | Sequence[str] | None = None,
         port: int | None = None,
@@ -150,7 +154,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     ) -> asyncio.Server: ...
     @overload
     async def create_server(
-        self,
+        loop,
         protocol_factory: _ProtocolFactory,
         host: None = None,
         port: None = None,
@@ -167,6 +171,50 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
     ) -> asyncio.Server: ...
+
+    # ---- Sockets
+
+    async def sock_connect(loop, sock: socket, address: _Address) -> None: ...
+
+    # ---- asyncio's private names, which its Server calls and libraries too
+
+    def _make_socket_transport(
+        loop,
+        sock: socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: Mapping[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+        context: Context | None = None,
+    ) -> StreamTransport: ...
+    def _make_ssl_transport(
+        loop,
+        rawsock: socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: _ssl.SSLContext | None,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+        ssl_handshake_timeout: float | None = ...,
+        ssl_shutdown_timeout: float | None = ...,
+        context: Context | None = None,
+    ) -> asyncio.Transport: ...
+    def _start_serving(
+        loop,
+        protocol_factory: _ProtocolFactory,
+        sock: socket,
+        sslcontext: _ssl.SSLContext | None = None,
+        server: asyncio.Server | None = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: float | None = ...,
+        ssl_shutdown_timeout: float | None = ...,
+        context: Context | None = None,
+    ) -> None: ...
+    def _stop_serving(loop, sock: socket) -> None: ...
 
     # ---- Not there yet: each raises NotImplementedError
 
@@ -250,7 +298,6 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     ) -> tuple[int, _RetAddress]: ...
     async def sock_sendall(self, sock: socket, data: ReadableBuffer) -> None: ...
     async def sock_sendto(self, sock: socket, data: ReadableBuffer, address: _Address) -> int: ...
-    async def sock_connect(self, sock: socket, address: _Address) -> None: ...
     async def sock_accept(self, sock: socket) -> tuple[socket, _RetAddress]: ...
     async def sock_sendfile(
         self,

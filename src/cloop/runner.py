@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from cloop.loop import Loop
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def new_event_loop() -> Loop:
@@ -16,7 +16,7 @@ def new_event_loop() -> Loop:
     return Loop()
 
 
-def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
     """Run a coroutine on a new cloop loop and return its result, as asyncio.run.
 
     `debug` is the loop's debug mode; None leaves it to PYTHONASYNCIODEBUG and `-X dev`.

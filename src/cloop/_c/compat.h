@@ -115,6 +115,13 @@ static inline PyObject *cloop_throw(PyObject *coro, PyObject *exception, int *st
   return *status == PYGEN_ERROR ? Py_NewRef(Py_None) : result;
 }
 
+/* Cython makes the dict of `cdef dict __dict__` with the object. Without one, as long as nobody sets
+ * an attribute, CPython specializes the look-up of methods, and each object is smaller. */
+static inline void cloop_drop_instance_dict(PyObject *object) {
+  PyObject **dict = _PyObject_GetDictPtr(object);
+  if (dict != NULL) Py_CLEAR(*dict);
+}
+
 /* A lock that exists only where several threads run Python at once; elsewhere the GIL is it. */
 #ifdef Py_GIL_DISABLED
 typedef PyMutex cloop_mutex;

@@ -55,6 +55,7 @@ cdef extern from "compat.h":
     void CLOOP_LOCK(cloop_mutex *mutex)
     void CLOOP_UNLOCK(cloop_mutex *mutex)
 
+    void cloop_drop_instance_dict(object o)
     void cloop_track(PyObject *object)
     void cloop_track_if_shared(PyObject *object, Py_ssize_t own)
 

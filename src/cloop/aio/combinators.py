@@ -37,13 +37,13 @@ __all__ = (
 )
 
 
-T = TypeVar("T")
-F = TypeVar("F", bound=futures.Future[Any])
+_T = TypeVar("_T")
+_F = TypeVar("_F", bound=futures.Future[Any])
 
 
 async def wait(
-    fs: Iterable[F], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
-) -> tuple[set[F], set[F]]:
+    fs: Iterable[_F], *, timeout: float | None = None, return_when: str = ALL_COMPLETED
+) -> tuple[set[_F], set[_F]]:
     """Wait for futures and tasks: until all are done, the first, or the first exception.
 
     `timeout` is in seconds, None without limit. Returns (done, pending), two sets. Raises TypeError
@@ -78,7 +78,7 @@ if sys.version_info < (3, 12):
     wait_for = asyncio_wait_for
 else:
 
-    async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
+    async def wait_for(fut: Awaitable[_T], timeout: float | None) -> _T:
         """The result of an awaitable, or TimeoutError after `timeout` seconds (None: no limit).
 
         When the time is over the awaitable is cancelled. As asyncio.wait_for.

@@ -5,6 +5,11 @@ from typing import Any, TypeVar, final
 
 _T = TypeVar("_T")
 
+class IdleLoop:
+    def get_debug(self) -> bool: ...
+
+def wraps_stop_iteration() -> bool: ...
+
 class Waiter: ...
 
 @final

@@ -15,6 +15,7 @@ from cloop._c.pyapi cimport (
     PY_VERSION_HEX,
     PyContext_CopyCurrent,
     cloop_call_one_in,
+    cloop_drop_instance_dict,
     cloop_set_exception,
     cloop_take_exception,
 )
@@ -35,6 +36,28 @@ cdef object asyncio_future = futures.Future
 cdef object repr_info = base_futures._future_repr_info
 # 3.11 has a variant without the deprecation warning of the public function.
 cdef object get_event_loop = getattr(events, "_get_event_loop", events.get_event_loop)
+
+
+class IdleLoop:
+    """Just enough of a loop to ask asyncio's own Future how it behaves."""
+
+    def get_debug(self):
+        return False
+
+
+def wraps_stop_iteration():
+    """Whether this version makes a RuntimeError of a StopIteration, or refuses it (before 3.11.8 and
+    3.12.2; CPython issue 112182)."""
+    future = futures.Future(loop=IdleLoop())
+    try:
+        future.set_exception(StopIteration())
+    except TypeError:
+        return False
+    future.exception()  # seen, so that nobody reports it
+    return True
+
+
+cdef bint makes_runtime_error = wraps_stop_iteration()
 cdef tuple STATES = ("PENDING", "CANCELLED", "FINISHED")
 
 
@@ -110,10 +133,15 @@ cdef class Future:
 
     __class_getitem__ = classmethod(types.GenericAlias)
 
+    def __cinit__(self):
+        cloop_drop_instance_dict(self)
+
     def __init__(self, *, loop=None):
         self.set_up(default_loop() if loop is None else loop)
 
     cdef NoResult set_up(self, object loop) except NoResult.EXC:
+        if self.loop is not None and PY_VERSION_HEX >= 0x030F0000:
+            raise RuntimeError(f"{type(self).__name__} object is already initialized")
         self.loop = loop
         self.reactor = None
         if isinstance(loop, Reactor) and not (<Reactor>loop).own_call_soon:
@@ -255,7 +283,7 @@ cdef class Future:
         if isinstance(exception, StopIteration):
             text = ("StopIteration interacts badly with generators and cannot be raised into a "
                     "Future")
-            if PY_VERSION_HEX < 0x030C0000:
+            if not makes_runtime_error:
                 raise TypeError(text)
             replacement = RuntimeError(text)
             replacement.__cause__ = replacement.__context__ = exception

@@ -61,14 +61,14 @@ cdef class Latch:
         list links
         list foreign            # futures that have `self.on_done` as a callback
 
-    def __init__(self, loop, futures, return_when):
+    def __init__(self, loop, members, return_when):
         self.waiter = new_future(loop)
-        self.left = len(futures)
+        self.left = len(members)
         self.first = return_when == FIRST_COMPLETED
         self.first_exception = return_when == FIRST_EXCEPTION
         self.links = []
         self.foreign = []
-        for future in futures:
+        for future in members:
             if is_own(future):
                 self.links.append(link(self, future, run_latch))
             else:

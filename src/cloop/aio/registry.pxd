@@ -22,3 +22,7 @@ cdef NoResult register_foreign(object task) except NoResult.EXC
 
 # all_tasks() looks at this loop's tasks too.
 cdef NoResult register_loop(Reactor loop) except NoResult.EXC
+
+# Whether tasks of cloop's loops have to be registered as foreign ones: where the standard library's
+# set was not found.
+cdef bint needs_registering() noexcept

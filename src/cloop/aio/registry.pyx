@@ -129,6 +129,10 @@ class ScheduledTasks(set):
     def __iter__(self):
         return iter([*set.__iter__(self), *live_references()])
 
+    def copy(self):
+        """What 3.14 iterates in place of the set itself."""
+        return set(self.__iter__())
+
     def __len__(self):
         return set.__len__(self) + len(live_references())
 
@@ -136,12 +140,40 @@ class ScheduledTasks(set):
         return set.__contains__(self, reference) or reference in live_references()
 
 
+class Probe:
+    """Something to register as a task, to see where it goes."""
+
+
+def set_of_tasks():
+    """The standard library's WeakSet of tasks, or None where it can't be found.
+
+    3.14 does not export the one it uses. A reference in it has a callback that knows the set.
+    """
+    if sys.version_info < (3, 12):
+        return tasks._all_tasks
+    if not in_thread_state:
+        return tasks._scheduled_tasks
+    probe = Probe()
+    tasks._register_task(probe)
+    try:
+        return weakref.getweakrefs(probe)[0].__callback__.__defaults__[0]()
+    except (AttributeError, IndexError, TypeError):
+        return None
+    finally:
+        tasks._unregister_task(probe)
+
+
 def watch_all_tasks():
-    """Let asyncio.all_tasks() find cloop's tasks too."""
-    known = getattr(tasks, "_scheduled_tasks", None)
-    if known is None:
-        known = tasks._all_tasks  # its name up to 3.11
+    """Let asyncio.all_tasks() find cloop's tasks too. Returns whether it does."""
+    known = set_of_tasks()
+    if not isinstance(known, weakref.WeakSet):
+        return False
     known.data = ScheduledTasks(known.data)
+    return True
 
 
-watch_all_tasks()
+cdef bint rings_are_watched = watch_all_tasks()
+
+
+cdef bint needs_registering() noexcept:
+    return not rings_are_watched

@@ -8,6 +8,7 @@ Derived in its rules and messages from CPython's asyncio/tasks.py and Modules/_a
 
 import sys
 from asyncio import base_tasks, coroutines, exceptions, futures, tasks
+from contextvars import Context
 from types import GeneratorType
 
 import cython
@@ -29,6 +30,7 @@ from cython.cimports.cloop._c.pyapi import (
 from cython.cimports.cloop.aio.future import FINISHED, PENDING, Future, default_loop
 from cython.cimports.cloop.aio.registry import (
     enter_task,
+    needs_registering,
     register_foreign,
     swap_current_task,
 )
@@ -40,6 +42,7 @@ futures_get_loop = futures._get_loop
 CancelledError = exceptions.CancelledError
 InvalidStateError = exceptions.InvalidStateError
 UNCANCEL_CLEARS = sys.version_info >= (3, 13)  # uncancel() takes back a cancel that is on its way
+CHECKS_CONTEXT = sys.version_info >= (3, 15)
 
 numbers = cython.declare(cython.longlong, 0)
 
@@ -155,6 +158,8 @@ class Task(Future):
 
     def begin(self, coro, context):
         global numbers
+        if context is not None and CHECKS_CONTEXT and not isinstance(context, Context):
+            raise TypeError(f"a contextvars.Context was expected, got {type(context).__name__}")
         self.coro = coro
         self.context = PyContext_CopyCurrent() if context is None else context
         self.fut_waiter = self.pending_error = None
@@ -172,6 +177,8 @@ class Task(Future):
             return register_foreign(self)
         unlink_node(cython.address(self.node))
         link_node(cython.address(self.reactor.tasks), cython.address(self.node), self)
+        if needs_registering():
+            register_foreign(self)
         return self.reactor.soon(self, run_task)
 
     def start_eagerly(self):
@@ -194,7 +201,7 @@ class Task(Future):
                 tasks._unregister_eager_task(self)
             if self.state != PENDING:
                 self.coro = None
-            elif self.reactor is None:
+            elif self.reactor is None or needs_registering():
                 register_foreign(self)
         return NoResult.OK
 

@@ -5,40 +5,52 @@ A socket is closed here if anything goes wrong before a transport has it, once.
 Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
+from __future__ import annotations
+
 import contextvars
 import socket
 import sys
 from asyncio import staggered
-from asyncio.base_events import _check_ssl_socket
+from asyncio.base_events import _check_ssl_socket  # type: ignore[attr-defined]
 from asyncio.log import logger
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from cloop.api import dns
 from cloop.transports.base import is_claimed
 from cloop.transports.stream import StreamTransport
+
+if TYPE_CHECKING:
+    from asyncio import BaseProtocol, Future, Server, Transport
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cloop.api.hints import AddressInfo, SSLArgument
+    from cloop.loop import Loop
+
+_P = TypeVar("_P", bound="BaseProtocol")
 
 # From 3.15 on all callbacks of a connection run in one context.
 ONE_CONTEXT = sys.version_info >= (3, 15)
 
 
 async def create_connection(
-    loop,
-    protocol_factory,
-    host=None,
-    port=None,
+    loop: Loop,
+    protocol_factory: Callable[[], _P],
+    host: str | None = None,
+    port: int | None = None,
     *,
-    ssl=None,
-    family=0,
-    proto=0,
-    flags=0,
-    sock=None,
-    local_addr=None,
-    server_hostname=None,
-    ssl_handshake_timeout=None,
-    ssl_shutdown_timeout=None,
-    happy_eyeballs_delay=None,
-    interleave=None,
-    all_errors=False,
-):
+    ssl: SSLArgument = None,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    sock: socket.socket | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    happy_eyeballs_delay: float | None = None,
+    interleave: int | None = None,
+    all_errors: bool = False,
+) -> tuple[Transport, _P]:
     """Connect to a TCP server, or use the connected stream socket `sock`.
 
     Returns (transport, protocol). With `ssl` (a context, or True for a default one) the connection
@@ -72,8 +84,14 @@ async def create_connection(
 
 
 async def connect_accepted_socket(
-    loop, protocol_factory, sock, *, ssl=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None
-):
+    loop: Loop,
+    protocol_factory: Callable[[], _P],
+    sock: socket.socket,
+    *,
+    ssl: SSLArgument = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> tuple[Transport, _P]:
     """Make a transport of a connection that was accepted elsewhere. Returns (transport, protocol)."""
     check_stream(sock)
     check_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
@@ -90,7 +108,7 @@ async def connect_accepted_socket(
 # ---- Arguments
 
 
-def name_server(host, ssl, server_hostname):
+def name_server(host: str | None, ssl: SSLArgument, server_hostname: str | None) -> str | None:
     """The name that the server's certificate must have, or None without TLS."""
     if server_hostname is not None and not ssl:
         raise ValueError("server_hostname is only meaningful with ssl")
@@ -102,7 +120,9 @@ def name_server(host, ssl, server_hostname):
     return server_hostname
 
 
-def check_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout):
+def check_timeouts(
+    ssl: SSLArgument, ssl_handshake_timeout: float | None, ssl_shutdown_timeout: float | None
+) -> None:
     """ValueError for a time-out of TLS without TLS."""
     if ssl_handshake_timeout is not None and not ssl:
         raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
@@ -110,7 +130,7 @@ def check_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout):
         raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
 
 
-def check_stream(sock):
+def check_stream(sock: socket.socket) -> None:
     """ValueError for a socket that is no stream socket, of whatever family."""
     if sock.type != socket.SOCK_STREAM:
         raise ValueError(f"A Stream Socket was expected, got {sock!r}")
@@ -119,10 +139,18 @@ def check_stream(sock):
 # ---- Resolve
 
 
-async def resolve(loop, host, port, family, proto, flags, local_addr):
+async def resolve(
+    loop: Loop,
+    host: str | None,
+    port: int | None,
+    family: int,
+    proto: int,
+    flags: int,
+    local_addr: tuple[str, int] | None,
+) -> list[Any]:
     """The address infos of the server, and those to bind to or None."""
     options = {"family": family, "type": socket.SOCK_STREAM, "proto": proto, "flags": flags}
-    found = [None, None]
+    found: list[Any] = [None, None]
     for i, address in enumerate([(host, port), local_addr]):
         if address is not None:
             found[i] = await dns.ensure_resolved(loop, address, **options)
@@ -134,10 +162,16 @@ async def resolve(loop, host, port, family, proto, flags, local_addr):
 # ---- Open
 
 
-async def open_any(loop, infos, local_infos, delay, all_errors):
+async def open_any(
+    loop: Loop,
+    infos: Sequence[AddressInfo],
+    local_infos: Sequence[AddressInfo] | None,
+    delay: float | None,
+    all_errors: bool,
+) -> socket.socket:
     """A socket connected to the first address that lets us: in turn, or with a delay in a race."""
-    errors = []
-    sock = None
+    errors: list[list[OSError]] = []
+    sock: socket.socket | None = None
     try:
         if delay is not None:
             attempts = [lambda info=info: open_one(loop, errors, info, local_infos) for info in infos]
@@ -155,12 +189,17 @@ async def open_any(loop, infos, local_infos, delay, all_errors):
         return sock
     finally:
         # The exceptions' tracebacks refer to this frame.
-        errors = None
+        errors = None  # type: ignore[assignment]
 
 
-async def open_one(loop, errors, info, local_infos):
+async def open_one(
+    loop: Loop,
+    errors: list[list[OSError]],
+    info: AddressInfo,
+    local_infos: Sequence[AddressInfo] | None,
+) -> socket.socket:
     """Create, bind and connect one socket; OSErrors are raised and also added to `errors`."""
-    attempt = []
+    attempt: list[OSError] = []
     errors.append(attempt)
     family, type, proto, _, address = info
     sock = None
@@ -180,10 +219,12 @@ async def open_one(loop, errors, info, local_infos):
             sock.close()
         raise
     finally:
-        errors = attempt = None
+        errors = attempt = None  # type: ignore[assignment]
 
 
-def bind_local(sock, family, local_infos, attempt):
+def bind_local(
+    sock: socket.socket, family: int, local_infos: Sequence[AddressInfo], attempt: list[OSError]
+) -> None:
     """Bind to the first local address of the family that works."""
     for local_family, _, _, _, address in local_infos:
         if local_family != family:
@@ -198,14 +239,14 @@ def bind_local(sock, family, local_infos, attempt):
     raise OSError(f"no matching local address with {family=} found")
 
 
-def bind_error(exc, address):
+def bind_error(exc: OSError, address: object) -> OSError:
     """The OSError of a failed bind() with the address in its text."""
     # 3.13 has the number in it too.
     reason = exc.strerror if exc.strerror and sys.version_info < (3, 13) else str(exc)
     return OSError(exc.errno, f"error while attempting to bind on address {address!r}: {reason.lower()}")
 
 
-def raise_errors(errors, all_errors):
+def raise_errors(errors: list[OSError], all_errors: bool) -> NoReturn:
     """One exception for all of them."""
     try:
         if all_errors:
@@ -216,24 +257,24 @@ def raise_errors(errors, all_errors):
             raise errors[0]
         raise OSError(f"Multiple exceptions: {', '.join(str(exc) for exc in errors)}")
     finally:
-        errors = None
+        errors = None  # type: ignore[assignment]
 
 
 # ---- Wrap
 
 
 async def wrap(
-    loop,
-    sock,
-    protocol_factory,
-    ssl,
-    server_hostname,
-    server_side,
-    ssl_handshake_timeout=None,
-    ssl_shutdown_timeout=None,
-):
+    loop: Loop,
+    sock: socket.socket,
+    protocol_factory: Callable[[], _P],
+    ssl: SSLArgument,
+    server_hostname: str | None,
+    server_side: bool,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> tuple[Transport, _P]:
     """A protocol and the transport over a connected socket, once connection_made was called."""
-    options = {"context": contextvars.copy_context()} if ONE_CONTEXT else {}
+    options: dict[str, Any] = {"context": contextvars.copy_context()} if ONE_CONTEXT else {}
     try:
         sock.setblocking(False)
         protocol = protocol_factory()
@@ -262,11 +303,20 @@ async def wrap(
     except BaseException:
         transport.close()
         # The exception's traceback must not keep the connection alive.
-        waiter = None
+        waiter = None  # type: ignore[assignment]
         raise
     return transport, protocol
 
 
-def make_socket_transport(loop, sock, protocol, waiter=None, *, extra=None, server=None, context=None):
+def make_socket_transport(
+    loop: Loop,
+    sock: socket.socket,
+    protocol: BaseProtocol,
+    waiter: Future[None] | None = None,
+    *,
+    extra: Mapping[str, Any] | None = None,
+    server: Server | None = None,
+    context: contextvars.Context | None = None,
+) -> StreamTransport:
     """asyncio's private `_make_socket_transport`, which some libraries call."""
     return StreamTransport(loop, sock, protocol, waiter, extra, server, context)

@@ -6,25 +6,52 @@ host that is an address already needs no look-up and no thread.
 Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
+from __future__ import annotations
+
 import itertools
 import socket
-from asyncio.base_events import _ipaddr_info
+from asyncio.base_events import _ipaddr_info  # type: ignore[attr-defined]
 from asyncio.log import logger
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloop.api.hints import AddressInfo
+    from cloop.loop import Loop
 
 
-async def getaddrinfo(loop, host, port, *, family=0, type=0, proto=0, flags=0):
+async def getaddrinfo(
+    loop: Loop,
+    host: str | bytes | None,
+    port: str | bytes | int | None,
+    *,
+    family: int = 0,
+    type: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+) -> Sequence[AddressInfo]:
     """socket.getaddrinfo() in the executor."""
     if loop.get_debug():
         return await loop.run_in_executor(None, logged_look_up, loop, host, port, family, type, proto, flags)
     return await loop.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
 
 
-async def getnameinfo(loop, sockaddr, flags=0):
+async def getnameinfo(
+    loop: Loop, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int = 0
+) -> tuple[str, str]:
     """socket.getnameinfo() in the executor."""
     return await loop.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
 
 
-def logged_look_up(loop, host, port, family, type, proto, flags):
+def logged_look_up(
+    loop: Loop,
+    host: Any,
+    port: Any,
+    family: int,
+    type: int,
+    proto: int,
+    flags: int,
+) -> Sequence[AddressInfo]:
     """A look-up that logs what it does, and as information what takes long."""
     options = {"family": family, "type": type, "proto": proto, "flags": flags}
     call = ", ".join([f"{host}:{port!r}", *(f"{name}={value!r}" for name, value in options.items() if value)])
@@ -40,7 +67,15 @@ def logged_look_up(loop, host, port, family, type, proto, flags):
     return infos
 
 
-async def ensure_resolved(loop, address, *, family=0, type=socket.SOCK_STREAM, proto=0, flags=0):
+async def ensure_resolved(
+    loop: Loop,
+    address: Sequence[Any],
+    *,
+    family: int = 0,
+    type: int = socket.SOCK_STREAM,
+    proto: int = 0,
+    flags: int = 0,
+) -> Sequence[AddressInfo]:
     """The address infos of (host, port, ...); at once where the host is an address."""
     host, port = address[:2]
     info = _ipaddr_info(host, port, family, type, proto, *address[2:])
@@ -49,9 +84,9 @@ async def ensure_resolved(loop, address, *, family=0, type=socket.SOCK_STREAM, p
     return await loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
 
 
-def interleave(infos, first_count):
+def interleave(infos: Iterable[AddressInfo], first_count: int) -> list[AddressInfo]:
     """The infos with their families in turn, after `first_count` - 1 more of the first family."""
-    families = {}
+    families: dict[int, list[AddressInfo]] = {}
     for info in infos:
         families.setdefault(info[0], []).append(info)
     queues = list(families.values())

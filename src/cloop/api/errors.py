@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import traceback
 from asyncio import base_events
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
+    from cloop.api.hints import ErrorContext, ExceptionHandler
     from cloop.core.handle import Handle
     from cloop.loop import Loop
-
-    Context = dict[str, Any]
-    ExceptionHandler = Callable[[AbstractEventLoop, Context], object]
 
 # The logger is asyncio's own, looked up where asyncio looks it up, so that what replaces it there
 # replaces it here.
@@ -35,7 +31,7 @@ def set_exception_handler(loop: Loop, handler: ExceptionHandler | None) -> None:
     loop._exception_handler = handler
 
 
-def format_context(context: Context, current_handle: Handle | None) -> Iterator[str]:
+def format_context(context: ErrorContext, current_handle: Handle | None) -> Iterator[str]:
     """The lines of a report after its message."""
     if "source_traceback" not in context and current_handle is not None and current_handle._source_traceback:
         context["handle_traceback"] = current_handle._source_traceback
@@ -58,7 +54,7 @@ def format_context(context: Context, current_handle: Handle | None) -> Iterator[
         yield f"{key}: {value}"
 
 
-def default_exception_handler(loop: Loop, context: Context) -> None:
+def default_exception_handler(loop: Loop, context: ErrorContext) -> None:
     """Log an error with what is known of it.
 
     `context` has 'message' and optionally 'exception', 'future', 'task', 'handle', 'protocol',
@@ -71,7 +67,7 @@ def default_exception_handler(loop: Loop, context: Context) -> None:
     base_events.logger.error("\n".join(lines), exc_info=exc_info)  # type: ignore[attr-defined]
 
 
-def call_exception_handler(loop: Loop, context: Context) -> None:
+def call_exception_handler(loop: Loop, context: ErrorContext) -> None:
     """Report an error: by the loop's handler, in the context of what it came from."""
     handler = loop._exception_handler
     if handler is None:
@@ -98,7 +94,7 @@ def call_exception_handler(loop: Loop, context: Context) -> None:
         report_failed_handler(loop, exc, context)
 
 
-def report_failed_handler(loop: Loop, exception: BaseException, context: Context) -> None:
+def report_failed_handler(loop: Loop, exception: BaseException, context: ErrorContext) -> None:
     """Report an error of the user's own exception handler."""
     try:
         loop.default_exception_handler(

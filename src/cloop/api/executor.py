@@ -18,13 +18,13 @@ from cloop.aio.bridge import wrap
 if TYPE_CHECKING:
     from cloop.loop import Loop
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 
 def run_in_executor(
-    loop: Loop, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
-) -> asyncio.Future[T]:
+    loop: Loop, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
+) -> asyncio.Future[_T]:
     """Call func(*args) in an executor; None for the default one. Returns a Future."""
     loop._check_closed()
     if loop.get_debug():

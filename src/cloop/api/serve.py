@@ -7,6 +7,8 @@ through the loop's `_start_serving` and `_stop_serving`, which are here.
 Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
+from __future__ import annotations
+
 import asyncio
 import collections.abc
 import errno
@@ -15,35 +17,44 @@ import os
 import socket
 import sys
 from asyncio import constants
-from asyncio.base_events import Server, _check_ssl_socket, _set_reuseport
+from asyncio.base_events import Server, _check_ssl_socket, _set_reuseport  # type: ignore[attr-defined]
 from asyncio.log import logger
+from typing import TYPE_CHECKING
 
 from cloop.api import dns, tls
 from cloop.api.connect import bind_error, check_stream
 from cloop.transports.listener import start_listening, stop_listening
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from contextvars import Context
+    from ssl import SSLContext
+
+    from cloop.api.hints import AddressInfo, ProtocolFactory, SSLArgument
+    from cloop.loop import Loop
 
 # From then on an address that this machine does not have is left out. (CPython issue 75128)
 SKIPS_FOREIGN_ADDRESSES = sys.version_info >= (3, 12, 5)
 
 
 async def create_server(
-    loop,
-    protocol_factory,
-    host=None,
-    port=None,
+    loop: Loop,
+    protocol_factory: ProtocolFactory,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
     *,
-    family=socket.AF_UNSPEC,
-    flags=socket.AI_PASSIVE,
-    sock=None,
-    backlog=100,
-    ssl=None,
-    reuse_address=None,
-    reuse_port=None,
-    keep_alive=None,
-    ssl_handshake_timeout=None,
-    ssl_shutdown_timeout=None,
-    start_serving=True,
-):
+    family: int = socket.AF_UNSPEC,
+    flags: int = socket.AI_PASSIVE,
+    sock: socket.socket | None = None,
+    backlog: int = 100,
+    ssl: SSLArgument = None,
+    reuse_address: bool | None = None,
+    reuse_port: bool | None = None,
+    keep_alive: bool | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    start_serving: bool = True,
+) -> Server:
     """Serve on the addresses of `host` (a name, several, or None for all) or on `sock`.
 
     An address that several hosts have is bound once. Returns a Server.
@@ -69,7 +80,7 @@ async def create_server(
         loop, sockets, protocol_factory, ssl, backlog, ssl_handshake_timeout, ssl_shutdown_timeout
     )
     if start_serving:
-        server._start_serving()
+        server._start_serving()  # type: ignore[attr-defined]
         # asyncio lets a turn pass here, and programs see that.
         await asyncio.sleep(0)
     if loop.get_debug():
@@ -77,7 +88,9 @@ async def create_server(
     return server
 
 
-def check_arguments(ssl, ssl_handshake_timeout, ssl_shutdown_timeout):
+def check_arguments(
+    ssl: SSLArgument, ssl_handshake_timeout: float | None, ssl_shutdown_timeout: float | None
+) -> None:
     """TypeError or ValueError for what does not go together."""
     if isinstance(ssl, bool):
         raise TypeError("ssl argument must be an SSLContext or None")
@@ -90,8 +103,11 @@ def check_arguments(ssl, ssl_handshake_timeout, ssl_shutdown_timeout):
 # ---- Addresses
 
 
-async def resolve_hosts(loop, host, port, family, flags):
+async def resolve_hosts(
+    loop: Loop, host: str | Sequence[str] | None, port: int | None, family: int, flags: int
+) -> list[AddressInfo]:
     """The address infos of all hosts, each once."""
+    hosts: Iterable[str | None]
     if host == "":
         hosts = [None]
     elif isinstance(host, str) or not isinstance(host, collections.abc.Iterable):
@@ -102,7 +118,9 @@ async def resolve_hosts(loop, host, port, family, flags):
     return list(dict.fromkeys(itertools.chain.from_iterable(found)))
 
 
-async def resolve_host(loop, host, port, family, flags):
+async def resolve_host(
+    loop: Loop, host: str | None, port: int | None, family: int, flags: int
+) -> Sequence[AddressInfo]:
     """The address infos of one host; OSError where there are none."""
     infos = await dns.ensure_resolved(loop, (host, port), family=family, type=socket.SOCK_STREAM, flags=flags)
     if not infos:
@@ -113,7 +131,13 @@ async def resolve_host(loop, host, port, family, flags):
 # ---- Sockets
 
 
-def bind_all(loop, infos, reuse_address, reuse_port, keep_alive):
+def bind_all(
+    loop: Loop,
+    infos: Sequence[AddressInfo],
+    reuse_address: bool | None,
+    reuse_port: bool | None,
+    keep_alive: bool | None,
+) -> list[socket.socket]:
     """A bound socket for each address; on an error none."""
     sockets = []
     try:
@@ -130,7 +154,13 @@ def bind_all(loop, infos, reuse_address, reuse_port, keep_alive):
     return sockets
 
 
-def bind_one(loop, info, reuse_address, reuse_port, keep_alive):
+def bind_one(
+    loop: Loop,
+    info: AddressInfo,
+    reuse_address: bool | None,
+    reuse_port: bool | None,
+    keep_alive: bool | None,
+) -> socket.socket | None:
     """A bound socket; None where the system has no such family or address."""
     family, type, proto, _, address = info
     try:
@@ -165,7 +195,9 @@ def bind_one(loop, info, reuse_address, reuse_port, keep_alive):
     return sock
 
 
-def set_options(sock, reuse_address, reuse_port, keep_alive):
+def set_options(
+    sock: socket.socket, reuse_address: bool | None, reuse_port: bool | None, keep_alive: bool | None
+) -> None:
     """The socket's options, before it is bound."""
     if reuse_address:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
@@ -183,16 +215,16 @@ def set_options(sock, reuse_address, reuse_port, keep_alive):
 
 
 def start_serving(
-    loop,
-    protocol_factory,
-    sock,
-    sslcontext=None,
-    server=None,
-    backlog=100,
-    ssl_handshake_timeout=constants.SSL_HANDSHAKE_TIMEOUT,
-    ssl_shutdown_timeout=constants.SSL_SHUTDOWN_TIMEOUT,
-    context=None,
-):
+    loop: Loop,
+    protocol_factory: ProtocolFactory,
+    sock: socket.socket,
+    sslcontext: SSLContext | None = None,
+    server: Server | None = None,
+    backlog: int = 100,
+    ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+    ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+    context: Context | None = None,
+) -> None:
     """Accept connections of a listening socket: asyncio's private `_start_serving`."""
     accept = None
     if sslcontext:
@@ -204,7 +236,7 @@ def start_serving(
     )
 
 
-def stop_serving(loop, sock):
+def stop_serving(loop: Loop, sock: socket.socket) -> None:
     """Accept no more connections of a socket and close it: asyncio's private `_stop_serving`."""
     stop_listening(loop, sock)
     sock.close()

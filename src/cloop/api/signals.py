@@ -24,9 +24,12 @@ from cloop.core.handle import Handle
 if TYPE_CHECKING:
     from cloop.loop import Loop
 
-Ts = TypeVarTuple("Ts")
+_Ts = TypeVarTuple("_Ts")
 
 READ_SIZE = 4096
+
+# 3.14 deprecates the public one and has a private one of its own.
+iscoroutinefunction = getattr(coroutines, "_iscoroutinefunction", coroutines.iscoroutinefunction)
 
 
 class SignalPipe:
@@ -94,13 +97,13 @@ def check_signal(sig: int) -> None:
         raise ValueError(f"invalid signal number {sig}")
 
 
-def add_signal_handler(loop: Loop, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
+def add_signal_handler(loop: Loop, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
     """Call callback(*args) in the loop when a signal arrives.
 
     Only in the main thread. Raises ValueError for a number that is no signal, RuntimeError where it
     can't be caught or the thread is not the main one.
     """
-    if coroutines.iscoroutine(callback) or coroutines.iscoroutinefunction(callback):
+    if coroutines.iscoroutine(callback) or iscoroutinefunction(callback):
         raise TypeError("coroutines cannot be used with add_signal_handler()")
     check_signal(sig)
     loop._check_closed()

@@ -3,22 +3,30 @@
 Derived from CPython's asyncio/selector_events.py (PSF License Agreement).
 """
 
+from __future__ import annotations
+
 import socket
-from asyncio.base_events import _check_ssl_socket
+from asyncio.base_events import _check_ssl_socket  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING, Any
 
 from cloop.api import dns
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+    from cloop.loop import Loop
 
 INTERNET = {socket.AF_INET, getattr(socket, "AF_INET6", socket.AF_INET)}
 
 
-def check(loop, sock):
+def check(loop: Loop, sock: socket.socket) -> None:
     """TypeError or ValueError for a socket that these methods can't serve."""
     _check_ssl_socket(sock)
     if loop.get_debug() and sock.gettimeout() != 0:
         raise ValueError("the socket must be non-blocking")
 
 
-async def sock_connect(loop, sock, address):
+async def sock_connect(loop: Loop, sock: socket.socket, address: Any) -> None:
     """Connect a socket. The host of an internet address may be a name. Raises OSError."""
     check(loop, sock)
     if sock.family in INTERNET:
@@ -39,10 +47,10 @@ async def sock_connect(loop, sock, address):
         # Now, and not in a later turn: the caller may close the socket at once.
         loop.remove_writer(fd)
         # The exception's traceback refers to this frame.
-        connected = None
+        connected = None  # type: ignore[assignment]
 
 
-def on_connected(connected, sock, address):
+def on_connected(connected: Future[None], sock: socket.socket, address: object) -> None:
     """The socket is writable: the connection is made or has failed."""
     if connected.done():
         return
@@ -58,4 +66,4 @@ def on_connected(connected, sock, address):
     else:
         connected.set_result(None)
     finally:
-        connected = None
+        connected = None  # type: ignore[assignment]

@@ -3,32 +3,47 @@
 Derived from CPython's asyncio/base_events.py and selector_events.py (PSF License Agreement).
 """
 
+# What mypy knows of SSLProtocol is less than it takes.
+# mypy: disable-error-code="arg-type,attr-defined"
+
+from __future__ import annotations
+
 from asyncio import constants, sslproto
 from asyncio.streams import StreamReaderProtocol
+from typing import TYPE_CHECKING, Any
 
 from cloop.transports.stream import StreamTransport
+
+if TYPE_CHECKING:
+    from asyncio import BaseProtocol, Future, Server, Transport
+    from collections.abc import Mapping
+    from contextvars import Context
+    from socket import socket
+
+    from cloop.api.hints import Acceptor, ProtocolFactory
+    from cloop.loop import Loop
 
 try:
     import ssl
 except ImportError:  # a Python that was built without OpenSSL
-    ssl = None
+    ssl = None  # type: ignore[assignment]
 
 
 def make_ssl_transport(
-    loop,
-    rawsock,
-    protocol,
-    sslcontext,
-    waiter=None,
+    loop: Loop,
+    rawsock: socket,
+    protocol: BaseProtocol,
+    sslcontext: ssl.SSLContext | None,
+    waiter: Future[None] | None = None,
     *,
-    server_side=False,
-    server_hostname=None,
-    extra=None,
-    server=None,
-    ssl_handshake_timeout=constants.SSL_HANDSHAKE_TIMEOUT,
-    ssl_shutdown_timeout=constants.SSL_SHUTDOWN_TIMEOUT,
-    context=None,
-):
+    server_side: bool = False,
+    server_hostname: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    server: Server | None = None,
+    ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+    ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+    context: Context | None = None,
+) -> Transport:
     """A TLS transport over a connected socket; `waiter` is told when the handshake is over."""
     ssl_protocol = sslproto.SSLProtocol(
         loop,
@@ -51,16 +66,16 @@ def make_ssl_transport(
 
 
 async def start_tls(
-    loop,
-    transport,
-    protocol,
-    sslcontext,
+    loop: Loop,
+    transport: Transport,
+    protocol: BaseProtocol,
+    sslcontext: ssl.SSLContext,
     *,
-    server_side=False,
-    server_hostname=None,
-    ssl_handshake_timeout=None,
-    ssl_shutdown_timeout=None,
-):
+    server_side: bool = False,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> Transport:
     """Upgrade a connection to TLS. Returns the transport that `protocol` is to use from now on."""
     if ssl is None:
         raise RuntimeError("Python ssl module is not available")
@@ -93,12 +108,12 @@ async def start_tls(
         made.cancel()
         resumed.cancel()
         # The exception's traceback must not keep the connection alive.
-        waiter = None
+        waiter = None  # type: ignore[assignment]
         raise
     return ssl_protocol._app_transport
 
 
-def move_read_ahead(protocol, ssl_protocol):
+def move_read_ahead(protocol: BaseProtocol, ssl_protocol: sslproto.SSLProtocol) -> None:
     """Hand what a StreamReader has read already to the handshake, to which it belongs.
 
     A client's first bytes may come in one segment with what made the server start TLS.
@@ -112,10 +127,17 @@ def move_read_ahead(protocol, ssl_protocol):
         reader._buffer.clear()
 
 
-def acceptor(loop, protocol_factory, sslcontext, server, ssl_handshake_timeout, ssl_shutdown_timeout):
+def acceptor(
+    loop: Loop,
+    protocol_factory: ProtocolFactory,
+    sslcontext: ssl.SSLContext,
+    server: Server | None,
+    ssl_handshake_timeout: float | None,
+    ssl_shutdown_timeout: float | None,
+) -> Acceptor:
     """What a listener calls with each connection: a task that sees its handshake through."""
 
-    def accept(sock, peername, context):
+    def accept(sock: socket, peername: object, context: Context | None) -> None:
         connection = accept_tls(
             loop,
             protocol_factory,
@@ -135,7 +157,9 @@ def acceptor(loop, protocol_factory, sslcontext, server, ssl_handshake_timeout, 
     return accept
 
 
-async def accept_tls(loop, protocol_factory, sock, sslcontext, **options):
+async def accept_tls(
+    loop: Loop, protocol_factory: ProtocolFactory, sock: socket, sslcontext: ssl.SSLContext, **options: Any
+) -> None:
     """Make the transport of a connection that was accepted; failures show in debug mode only."""
     protocol = transport = None
     try:
@@ -153,7 +177,7 @@ async def accept_tls(loop, protocol_factory, sock, sslcontext, **options):
         except BaseException:
             transport.close()
             # The exception's traceback must not keep the connection alive.
-            waiter = None
+            waiter = None  # type: ignore[assignment]
             raise
     except (SystemExit, KeyboardInterrupt):
         raise

@@ -48,7 +48,9 @@ cdef enum:
 ctypedef NoResult (*quiet_run_t)(object owner) noexcept
 
 cdef object iscoroutine = coroutines.iscoroutine
-cdef object iscoroutinefunction = coroutines.iscoroutinefunction
+# 3.14 deprecates the public one and has a private one of its own.
+cdef object iscoroutinefunction = getattr(
+    coroutines, "_iscoroutinefunction", coroutines.iscoroutinefunction)
 
 
 cdef class Reactor:
@@ -143,9 +145,10 @@ cdef class Reactor:
         return handle
 
     cdef NoResult soon_threadsafe(self, object owner, run_t run) except NoResult.EXC:
-        if self.in_own_thread():
-            # The loop's own thread keeps one order for all that it schedules. A signal handler in
-            # it may have interrupted the wait; that looks at the deque again before it sleeps.
+        if self.in_own_thread() or self.thread == 0:
+            # The loop's own thread keeps one order for all that it schedules, and so do threads
+            # that prepare a loop nobody runs yet. A signal handler may have interrupted the wait;
+            # that looks at the deque again before it sleeps.
             return self.ready.push(owner, run)
         return self.inbox.post(owner, run)
 

@@ -25,9 +25,10 @@ What the kernel does, and what follows:
 cimport cython
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, EBADF, EEXIST, EINTR, ENOENT, ENOSYS, EPERM, errno
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from posix.unistd cimport close, read, write
+from posix.unistd cimport close as close_fd
+from posix.unistd cimport read, write
 
 from cloop._c.clock cimport NS_PER_MS, ns_t
 from cloop._c.epoll cimport (
@@ -111,9 +112,9 @@ cdef class EpollPoller(Poller):
 
     cdef void close_fds(self) noexcept:
         if self.epfd >= 0:
-            close(self.epfd)
+            close_fd(self.epfd)
         if self.wakefd >= 0:
-            close(self.wakefd)
+            close_fd(self.wakefd)
         self.epfd = self.wakefd = -1
 
     cdef NoResult close(self) except NoResult.EXC:

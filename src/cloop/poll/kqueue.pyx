@@ -20,19 +20,18 @@ What the kernel does, and what follows:
 
 cimport cython
 from cpython.exc cimport PyErr_SetFromErrno
-from libc.errno cimport EBADF, EINTR, ENOENT, EPIPE, errno
-from libc.stdint cimport int64_t, uint32_t, uintptr_t
+from libc.errno cimport EBADF, EINTR, EPIPE, errno
+from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from posix.fcntl cimport F_SETFD, FD_CLOEXEC, fcntl
 from posix.time cimport timespec
-from posix.unistd cimport close
+from posix.unistd cimport close as close_fd
 
 from cloop._c.clock cimport NS_PER_S, ns_t
 from cloop._c.kqueue cimport (
     EV_ADD,
     EV_CLEAR,
     EV_DELETE,
-    EV_ERROR,
     EVFILT_READ,
     EVFILT_USER,
     EVFILT_WRITE,
@@ -88,7 +87,7 @@ cdef class KqueuePoller(Poller):
 
     cdef void close_fds(self) noexcept:
         if self.kq >= 0:
-            close(self.kq)
+            close_fd(self.kq)
         self.kq = -1
 
     cdef NoResult close(self) except NoResult.EXC:

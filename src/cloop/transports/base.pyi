@@ -1,8 +1,12 @@
 import asyncio
 from asyncio.trsock import TransportSocket
+from socket import socket
 from typing import Any, final
 
+from cloop.core.reactor import Reactor
 from cloop.transports.flow import Flow
+
+def is_claimed(loop: Reactor, sock: socket) -> bool: ...
 
 @final
 class Scratch: ...

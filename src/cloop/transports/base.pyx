@@ -18,6 +18,7 @@ from cloop._c.pyapi cimport (
     CLOOP_DEBUG,
     PyContext_CopyCurrent,
     cloop_call_one_in,
+    cloop_drop_instance_dict,
     cloop_set_exception,
     cloop_take_exception,
 )
@@ -31,16 +32,8 @@ cdef extern from *:
     /* PySocketSockObject, whose first field has been the descriptor since Python 2. */
     struct socket_head { PyObject_HEAD int number; };
     #define SOCKET_NUMBER(sock) (((struct socket_head *)(sock))->number)
-
-    /* Cython makes the dict of `cdef dict __dict__` with the object. Without one, as long as nobody
-     * sets an attribute, CPython specializes the look-up of methods, and each object is smaller. */
-    static inline void drop_instance_dict(PyObject *object) {
-      PyObject **dict = _PyObject_GetDictPtr(object);
-      if (dict != NULL) Py_CLEAR(*dict);
-    }
     """
     int SOCKET_NUMBER(PyObject *sock)
-    void drop_instance_dict(object o)
     # The results are looked at by hand: the exception must stay set until the context is left.
     int enter "PyContext_Enter"(object context)
     int leave "PyContext_Exit"(object context)
@@ -110,7 +103,7 @@ cdef class BaseTransport(Flow):
         global live
         if type(self) is BaseTransport:
             raise TypeError("BaseTransport has no use by itself")
-        drop_instance_dict(self)
+        cloop_drop_instance_dict(self)
         self.fd = -1
         if CLOOP_DEBUG:
             live += 1
@@ -372,7 +365,6 @@ cdef class BaseTransport(Flow):
         return NoResult.OK
 
     cdef NoResult release(self) except NoResult.EXC:
-        cdef Reactor loop = self.loop
         cdef object server = self.server
         self.closed = True
         self.unwatch(READ)

@@ -83,8 +83,8 @@ cdef class Listener:
     cdef NoResult accept_batch(self) except NoResult.EXC:
         cdef sockaddr_storage address
         cdef socklen_t length
-        cdef int fd, i
-        for i in range(self.batch):
+        cdef int fd, _
+        for _ in range(self.batch):
             # Whoever is accepted may close the server.
             if not self.listening or self.sock.fileno() != self.fd:
                 break

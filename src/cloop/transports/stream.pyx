@@ -143,9 +143,9 @@ cdef class StreamTransport(BaseTransport):
         cdef Py_ssize_t n
         cdef Py_ssize_t size = 0
         cdef Py_ssize_t total = 0
-        cdef int times
+        cdef int _
         cdef PyObject *result
-        for times in range(READ_TIMES):
+        for _ in range(READ_TIMES):
             n = self.fill_buffer(get_buffer, &size)
             if n <= 0:
                 return NoResult.OK
