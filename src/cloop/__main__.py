@@ -89,6 +89,7 @@ def run_program(options: argparse.Namespace) -> None:
 def run_script(path: str) -> None:
     """Run a file as the module __main__."""
     sys.path[0] = os.path.dirname(os.path.realpath(path))
+    path = os.path.abspath(path)
     module = types.ModuleType("__main__")
     module.__file__ = path
     module.__cached__ = None  # type: ignore[attr-defined]

@@ -60,7 +60,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         if self.is_closed() or self.is_running():
             self._release()
             return
-        signals.remove_all(self)
+        self._remove_signal_handlers()
         self._release()
         self._executor_shutdown_called = True
         default_executor, self._default_executor = self._default_executor, None
@@ -91,6 +91,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     # ---- Signals
     add_signal_handler = signals.add_signal_handler
     remove_signal_handler = signals.remove_signal_handler
+    _remove_signal_handlers = signals.remove_all
 
     # ---- Network
     getaddrinfo = dns.getaddrinfo

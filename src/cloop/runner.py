@@ -21,11 +21,9 @@ def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
 
     `debug` is the loop's debug mode; None leaves it to PYTHONASYNCIODEBUG and `-X dev`.
     """
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("cloop.run() cannot be called from a running event loop")
     with asyncio.Runner(debug=debug, loop_factory=new_event_loop) as runner:
-        if asyncio._get_running_loop() is not None:
-            if asyncio.iscoroutine(main):
-                main.close()
-            raise RuntimeError("cloop.run() cannot be called from a running event loop")
         return runner.run(main)
 
 

@@ -110,7 +110,7 @@ cdef NoResult run_latch(object owner) except NoResult.EXC:
 
 # ---- gather
 
-cdef class GatheringFuture(Future):
+cdef class _GatheringFuture(Future):
     """What gather() returns: a future of the list of results; cancelling it cancels the children."""
 
     cdef:
@@ -176,7 +176,7 @@ cdef object result_or_exception(object child):
 
 cdef NoResult run_gather(object owner) except NoResult.EXC:
     cdef Link self = <Link>owner
-    return (<GatheringFuture>self.parent).child_done(self.child)
+    return (<_GatheringFuture>self.parent).child_done(self.child)
 
 
 def gather(*coros_or_futures, return_exceptions=False):
@@ -185,7 +185,7 @@ def gather(*coros_or_futures, return_exceptions=False):
     Coroutines become tasks. With `return_exceptions` exceptions are results; else the first one is
     raised, and the others go on. As asyncio.gather.
     """
-    cdef GatheringFuture outer = GatheringFuture.__new__(GatheringFuture)
+    cdef _GatheringFuture outer = _GatheringFuture.__new__(_GatheringFuture)
     cdef dict known = {}
     cdef list done = []
     loop = None

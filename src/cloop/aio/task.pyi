@@ -1,12 +1,10 @@
 import asyncio
 from contextvars import Context
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from cloop.aio.future import Future
 
 _T_co = TypeVar("_T_co", covariant=True)
-
-UNCANCEL_CLEARS: Final[bool]
 
 # As asyncio's in the standard library's stubs: covariant although Future is not, since set_result
 # always raises; and an asyncio.Task to isinstance().

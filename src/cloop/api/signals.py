@@ -156,10 +156,13 @@ def drop_pipe_if_unused(loop: Loop) -> None:
 
 def remove_all(loop: Loop) -> None:
     """What close() does with the handlers that are left."""
+    if not loop._signal_handlers:
+        # At the very end of the interpreter, nothing that this module imports is there any more.
+        return
     if not sys.is_finalizing():
         for sig in list(loop._signal_handlers):
             remove_signal_handler(loop, sig)
-    elif loop._signal_handlers:
+    else:
         warnings.warn(
             f"Closing the loop {loop!r} on interpreter shutdown stage, skipping signal handlers removal",
             ResourceWarning,

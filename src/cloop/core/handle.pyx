@@ -30,8 +30,8 @@ cdef extern from *:
 cdef object asyncio_handle = events.Handle
 cdef object format_callback = format_helpers._format_callback_source
 cdef object extract_stack = format_helpers.extract_stack
-# 3.14 leaves arguments out of the text unless debug mode is on.
-cdef bint format_takes_debug = sys.version_info >= (3, 14)
+# From some releases of 3.12 on, arguments are left out of the text unless debug mode is on.
+cdef bint format_takes_debug = "debug" in (format_helpers._format_callback_source.__kwdefaults__ or ())
 
 
 cdef class Handle:
@@ -137,9 +137,9 @@ cdef Handle new_handle(object loop, object callback, tuple args, object context,
 cdef NoResult drop(Handle self) except NoResult.EXC:
     if self.cancelled_:
         return NoResult.OK
+    self.cancelled_ = True
     if self.origin is not None:
         self.origin = (self.origin, repr(self))
-    self.cancelled_ = True
     # Frees what the callback holds now, not when the entry comes up.
     self.callback = None
     self.args = None

@@ -63,6 +63,7 @@ cdef class Reactor:
         run_t sticky_run
         leave_t leave
         object current
+        object current_handle      # the handle that runs, in debug mode
         Py_hash_t hash             # of the loop itself, as a key of asyncio's dicts
 
         Node tasks                 # the ring of tasks that are not done

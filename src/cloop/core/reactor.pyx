@@ -210,8 +210,11 @@ cdef class Reactor:
             if self.turns % TURNS_PER_BREATH == 0:
                 with nogil:
                     pass
-        elif not self.inbox.fall_asleep():
-            timeout_ns = 0
+        else:
+            # A signal that came since a callback in C ran has not been seen by the interpreter.
+            PyErr_CheckSignals()
+            if self.ready.count or self.stopping or not self.inbox.fall_asleep():
+                timeout_ns = 0
         n = self.poller.wait(timeout_ns)
         self.inbox.awake()
         for i in range(n):
@@ -263,10 +266,12 @@ cdef class Reactor:
             taken = ready.pop(&run)
             owner = <object>taken
             Py_DECREF(taken)
+            self.current_handle = owner if isinstance(owner, Handle) else None
             begin = monotonic_ns()
             try:
                 run(owner)
             finally:
+                self.current_handle = None
                 if self.current is not None:
                     self.leave(self)
             seconds = <double>(monotonic_ns() - begin) / 1e9
@@ -418,6 +423,10 @@ cdef class Reactor:
     @property
     def _clock_resolution(self):
         return 1e-9
+
+    @property
+    def _current_handle(self):
+        return self.current_handle
 
     @property
     def _turns(self):

@@ -152,6 +152,8 @@ cdef class WatchTable:
         """Stop waiting for everything."""
         cdef int fd
         for fd in range(self.size):
-            self.unwatch(fd, READ)
-            self.unwatch(fd, WRITE)
+            if self.watches[fd].mask:
+                self.set_mask(fd, 0)
+                cloop_list_put(<PyObject *>self.owners, 3 * fd, <PyObject *>None)
+                cloop_list_put(<PyObject *>self.owners, 3 * fd + 1, <PyObject *>None)
         self.files.clear()

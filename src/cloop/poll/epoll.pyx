@@ -126,8 +126,10 @@ cdef class EpollPoller(Poller):
         cdef int op = EPOLL_CTL_MOD if old and new else EPOLL_CTL_ADD if new else EPOLL_CTL_DEL
         event.events = (EPOLLIN if new & READ else 0) | (EPOLLOUT if new & WRITE else 0)
         event.data.u64 = pack(fd, gen)
-        if epoll_ctl(self.epfd, op, fd, &event) == 0 or not new:
+        if epoll_ctl(self.epfd, op, fd, &event) == 0:
             return NoResult.OK
+        if new != old and not new & ~old:
+            return NoResult.OK  # interest is given up
         if op == EPOLL_CTL_MOD and errno == ENOENT:
             op = EPOLL_CTL_ADD
         elif op == EPOLL_CTL_ADD and errno == EEXIST:

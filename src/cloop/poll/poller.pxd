@@ -32,7 +32,7 @@ cdef class Poller:
 
         # The interest of `fd` changes from `old` to `new` (either may be 0). Raises OSError with
         # the kernel's errno (EPERM: the file can't be polled; EBADF: it isn't open) and then has
-        # changed nothing. Leaving (`new` is 0) never fails: the kernel may have dropped the
+        # changed nothing. Giving up interest never fails: the kernel may have dropped the
         # descriptor already.
         NoResult update(self, int fd, uint32_t gen, uint32_t old, uint32_t new) except NoResult.EXC
 

@@ -1,0 +1,1 @@
+"""cloop's tests; tests/README.md says how they are laid out and run."""

@@ -1,0 +1,1 @@
+"""Futures, tasks and the functions that wait for them."""

@@ -1,0 +1,119 @@
+"""shield: the outer one can be cancelled, the inner one not through it."""
+
+import asyncio
+
+import pytest
+
+from tests.support import collect_garbage, settle
+
+
+async def answer(value, turns=1):
+    await settle(turns)
+    return value
+
+
+def test_result_and_failure_pass_through(run, functions):
+    async def fail():
+        raise KeyError("failed")
+
+    async def main():
+        with pytest.raises(KeyError, match="failed"):
+            await functions.shield(fail())
+        return await functions.shield(answer("value"))
+
+    assert run(main()) == "value"
+
+
+def test_cancelling_the_outer_leaves_the_inner(run, functions):
+    async def main():
+        inner = asyncio.create_task(answer("value", 5))
+        outer = functions.shield(inner)
+        await settle(1)
+        assert outer.cancel() is True
+        with pytest.raises(asyncio.CancelledError):
+            await outer
+        assert not inner.done()
+        return await inner
+
+    assert run(main()) == "value"
+
+
+def test_cancelling_who_awaits_the_outer(run, functions):
+    async def main():
+        inner = asyncio.create_task(answer("value", 8))
+
+        async def parent():
+            await functions.shield(inner)
+
+        task = asyncio.create_task(parent())
+        await settle(2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return await inner
+
+    assert run(main()) == "value"
+
+
+def test_cancelling_the_inner_cancels_the_outer(loop, run, functions, future):
+    async def main():
+        outer = functions.shield(future)
+        future.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await outer
+        return outer.cancelled()
+
+    assert run(main()) is True
+
+
+def test_what_is_done_is_returned_itself(run, functions, future):
+    async def main():
+        future.set_result(1)
+        return functions.shield(future) is future
+
+    assert run(main()) is True
+
+
+def test_no_callbacks_are_left(loop, run, functions, future):
+    async def main():
+        for _ in range(10):
+            outer = functions.shield(future)
+            outer.cancel()
+            await settle()
+        return future._callbacks
+
+    assert not run(main())
+
+
+def test_a_failure_after_the_outer_was_cancelled(loop, run, functions, future, reports):
+    """Nobody sees it any more, so that it is reported in the one way or the other."""
+
+    async def main(inner):
+        outer = functions.shield(inner)
+        outer.cancel()
+        await settle()
+        inner.set_exception(KeyError("lost"))
+        await settle()
+
+    inner = future
+    run(main(inner))
+    contexts = reports.take()
+    if not contexts:
+        assert inner._log_traceback is True
+        inner.exception()
+    else:
+        assert isinstance(contexts[0]["exception"], KeyError)
+        inner.exception()
+    collect_garbage()
+    reports.take()
+
+
+def test_the_inner_one_is_kept_by_its_future_only(run, functions):
+    """As documented: keep a reference. Without one the pair may be collected, but never crashes."""
+
+    async def main():
+        outer = functions.shield(answer("value", 3))
+        collect_garbage()
+        return await outer
+
+    assert run(main()) == "value"

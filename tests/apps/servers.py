@@ -1,0 +1,42 @@
+"""What the application tests share: skipping, and requests from a plain client."""
+
+import concurrent.futures
+import importlib.util
+import shutil
+import subprocess
+import urllib.request
+
+import pytest
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skip a test where one of the packages is not installed."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def load(url: str, seconds: int = 1) -> int:
+    """Put some load on a server, with wrk where there is one; returns how many requests it answered."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        return load_by_threads(url)
+    command = [wrk, "-t1", "-c16", f"-d{seconds}s", url]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "Socket errors" not in result.stdout, result.stdout
+    assert "Non-2xx" not in result.stdout, result.stdout
+    (line,) = [line for line in result.stdout.splitlines() if "requests in" in line]
+    return int(line.split()[0])
+
+
+def load_by_threads(url: str, count: int = 300) -> int:
+    """As load, with the standard library alone."""
+
+    def get(_: int) -> int:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            response.read()
+            return response.status
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(get, range(count)))
+    assert set(statuses) == {200}
+    return count

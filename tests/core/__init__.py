@@ -1,0 +1,1 @@
+"""The engine: scheduling, descriptors, the life of a loop."""

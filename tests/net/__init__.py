@@ -1,0 +1,1 @@
+"""TCP: transports, servers, connections, streams."""

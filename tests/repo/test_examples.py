@@ -1,0 +1,29 @@
+"""The examples do what they say, on cloop and on asyncio."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import ROOT
+
+TOUR = "examples/tour.py"
+
+
+def run(*arguments: str) -> str:
+    """The output of a Python program that must succeed, without a word on stderr."""
+    command = [sys.executable, "-X", "dev", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr == ""
+    assert ended.returncode == 0
+    return ended.stdout
+
+
+@pytest.mark.parametrize(("command", "loop"), [(["-m", "cloop"], "cloop.loop.Loop"), ([], "asyncio.")])
+def test_tour(command, loop):
+    report = dict(line.split(maxsplit=1) for line in run(*command, TOUR).splitlines())
+    assert report["loop"].startswith(loop)
+    assert "2000 right answers" in report["tcp"]
+    assert "[10, 20, 30]" in report["timers"]
+    assert "over after 20 ms" in report["timeout"]
+    assert "4 digests agree" in report["threads"]

@@ -1,0 +1,143 @@
+"""What the tests share: the two implementations side by side, and small helpers to drive them."""
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[1]
+PY312 = sys.version_info >= (3, 12)
+PY313 = sys.version_info >= (3, 13)
+PY314 = sys.version_info >= (3, 14)
+PY315 = sys.version_info >= (3, 15)
+
+# Long enough for a busy machine; only a failing test waits that long.
+PATIENCE = 10
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One of the loops under test, with what belongs to it.
+
+    Anything of asyncio's that cloop has too (Future, Task, gather, wait...) is an attribute.
+    """
+
+    name: str
+    module: ModuleType
+
+    @property
+    def is_cloop(self) -> bool:
+        """For the few bodies that must tell them apart."""
+        return self.name == "cloop"
+
+    @property
+    def loop_type(self) -> type[asyncio.AbstractEventLoop]:
+        """The class of its loops."""
+        return self.module.Loop if self.is_cloop else asyncio.SelectorEventLoop
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.module, name)
+
+
+def load_implementation(name: str) -> Implementation:
+    """The implementation of that name; ImportError where it is not installed."""
+    return Implementation(name, importlib.import_module(name))
+
+
+# ---- Driving a loop
+
+
+def run_turn(loop: asyncio.AbstractEventLoop) -> None:
+    """Let the loop take one turn."""
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+def run_for(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    """Let the loop run for a while."""
+    timer = loop.call_later(seconds, loop.stop)
+    try:
+        loop.run_forever()
+    finally:
+        timer.cancel()
+
+
+async def settle(turns: int = 5) -> None:
+    """Give what is ready, and what it makes ready, time to run."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Return once the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+        await asyncio.sleep(0.001)
+
+
+# ---- Resources
+
+
+def open_fds() -> dict[str, str]:
+    """The process's open descriptors, each with what it is open on where the system tells."""
+    found = {}
+    for fd in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):
+            found[fd] = os.readlink(f"/proc/self/fd/{fd}") if sys.platform == "linux" else ""
+    return found
+
+
+def collect_garbage() -> None:
+    """Collect until nothing is left that only a finalizer kept."""
+    for _ in range(3):
+        if not gc.collect():
+            break
+
+
+@contextlib.contextmanager
+def running_thread(target: Callable[..., object], *args: object) -> Iterator[threading.Thread]:
+    """A thread that must have ended when the block is left; its exception fails the test."""
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            target(*args)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "the thread did not end"
+        if failures:
+            raise failures[0]
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected TCP sockets, both non-blocking: the connecting and the accepted one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connecting = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+    connecting.setblocking(False)
+    accepted.setblocking(False)
+    return connecting, accepted
+
+
+def unused_port() -> int:
+    """A TCP port that nothing listened on a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]

@@ -1,0 +1,1 @@
+"""Whole processes: python -m cloop, Ctrl-C, interpreter exit."""

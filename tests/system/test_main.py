@@ -1,0 +1,328 @@
+"""python -m cloop: a program runs on cloop and cannot otherwise tell the difference.
+
+Each program is run by plain Python too, and must print the same and end in the same way.
+"""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import zipfile
+
+import pytest
+
+from tests.support import PY314, PY315
+
+from .processes import read_until, rest_of, run_python, running_python, without_locations
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a program into the test's directory."""
+
+    def write_program(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    return write_program
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Run a command line with plain Python and with cloop; assert that they agree."""
+
+    def run_both(*args, **kwargs):
+        plain = run_python(*args, cwd=tmp_path, **kwargs)
+        ours = run_python("-m", "cloop", *args, cwd=tmp_path, **kwargs)
+        assert ours.stdout == plain.stdout
+        assert without_locations(ours.stderr) == without_locations(plain.stderr)
+        assert ours.returncode == plain.returncode
+        return ours
+
+    return run_both
+
+
+LOOK_AROUND = """
+    '''The program's docstring.'''
+    import os, sys
+    value = 1
+    print(sys.argv)
+    print(__name__, __doc__, os.path.basename(__file__))
+    print(sys.modules["__main__"].__dict__ is globals(), sys.modules["__main__"].value)
+    print(os.path.realpath(sys.path[0]) == os.path.realpath(os.getcwd()), "" in sys.path)
+    print(__package__ or None, sorted(name for name in globals() if not name.startswith("__")))
+"""
+
+
+def test_script(write, both):
+    write("program.py", LOOK_AROUND)
+    result = both("program.py", "one", "--two", "-m", "three", "--info", "--", "")
+    assert result.stdout.startswith("['program.py', 'one', '--two', '-m', 'three', '--info', '--', '']\n")
+    assert result.returncode == 0
+
+
+def test_module(write, both):
+    write("module.py", LOOK_AROUND)
+    result = both("-m", "module", "one", "--two", "-m", "three")
+    assert "'one', '--two', '-m', 'three']" in result.stdout
+
+
+def test_package(write, both):
+    write("package/__init__.py", "print('imported', __name__)")
+    write("package/__main__.py", "from . import other\nprint(__name__, __package__)")
+    write("package/other.py", "print('imported', __name__)")
+    assert both("-m", "package", "argument").returncode == 0
+    assert both("-m", "package.other").returncode == 0
+
+
+def test_directory_and_archive(write, both, tmp_path):
+    write("program/__main__.py", "import helper, sys\nprint(helper.value, __name__, len(sys.argv))")
+    write("program/helper.py", "value = 'helped'")
+    assert both("program", "argument").stdout == "helped __main__ 2\n"
+    with zipfile.ZipFile(tmp_path / "program.zip", "w") as archive:
+        for name in ("__main__.py", "helper.py"):
+            archive.write(tmp_path / "program" / name, name)
+    assert both("program.zip").stdout == "helped __main__ 1\n"
+
+
+def test_script_in_another_directory(write, both):
+    write("folder/program.py", "import neighbour\nprint(neighbour.value)")
+    write("folder/neighbour.py", "value = 7")
+    assert both("folder/program.py").stdout == "7\n"
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("sys.exit()", 0),
+        ("sys.exit(0)", 0),
+        ("sys.exit(3)", 3),
+        ("sys.exit('a message')", 1),
+        ("raise SystemExit(5)", 5),
+        ("os._exit(7)", 7),
+        ("raise KeyError('raised')", 1),
+        ("asyncio.run(fail())", 1),
+        ("asyncio.run(leave(4))", 4),
+        ("raise KeyboardInterrupt", -signal.SIGINT),
+        ("signal.raise_signal(signal.SIGTERM)", -signal.SIGTERM),
+        ("raise ValueError from KeyError('cause')", 1),
+        ("raise ExceptionGroup('group', [KeyError('inner')])", 1),
+        ("1 +", 1),
+    ],
+)
+def test_exit_codes_and_tracebacks(write, both, ending, code):
+    write(
+        "program.py",
+        f"""
+        import asyncio, atexit, os, signal, sys
+
+        async def fail():
+            await asyncio.sleep(0)
+            raise KeyError("raised in a coroutine")
+
+        async def leave(code):
+            sys.exit(code)
+
+        def main():
+            {ending}
+
+        atexit.register(print, "at exit")
+        main()
+        """,
+    )
+    # A loop's own frames are in the traceback of what leaves asyncio.run, and they differ.
+    if "asyncio.run" in ending:
+        result = run_python("-m", "cloop", "program.py", cwd=write("x", "").parent)
+        assert result.returncode == code
+        assert ("KeyError: 'raised in a coroutine'" in result.stderr) is (code == 1)
+    else:
+        assert both("program.py").returncode == code
+
+
+def test_what_is_not_there(both, tmp_path):
+    result = run_python("-m", "cloop", "missing.py", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "can't open file" in result.stderr and "No such file or directory" in result.stderr
+    result = run_python("-m", "cloop", "-m", "no_such_module", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "No module named no_such_module" in result.stderr
+
+
+def test_standard_input_and_output(write, both):
+    write("program.py", "import sys\nprint(sys.stdin.read().upper(), file=sys.stderr)")
+    assert both("program.py", stdin="typed").stderr == "TYPED\n"
+
+
+def test_pickling_what_main_defines(write, both):
+    write(
+        "program.py",
+        """
+        import pickle
+
+        class Thing:
+            pass
+
+        if __name__ == "__main__":
+            print(type(pickle.loads(pickle.dumps(Thing()))) is Thing, Thing.__module__)
+        """,
+    )
+    assert both("program.py").stdout == "True __main__\n"
+
+
+def test_source_of_main_can_be_inspected(write, both):
+    write("program.py", "import inspect\ndef function():\n    return 1\nprint(inspect.getsource(function))")
+    assert both("program.py").returncode == 0
+
+
+WHICH_LOOP = """
+    import asyncio, sys, unittest, warnings
+    warnings.simplefilter("ignore")
+
+    async def which():
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        return type(loop).__module__.split(".")[0], type(task).__module__.split(".")[0]
+
+    if sys.version_info < (3, 14):
+        loop = asyncio.get_event_loop_policy().get_event_loop()
+        print(loop.run_until_complete(which()))
+        loop.close()
+    print(asyncio.run(which()))
+    with asyncio.Runner() as runner:
+        print(runner.run(which()))
+    loop = asyncio.new_event_loop()
+    print(loop.run_until_complete(which()))
+    loop.close()
+
+    class Test(unittest.IsolatedAsyncioTestCase):
+        async def test(self):
+            print(await which())
+
+    unittest.main(argv=["program"])
+"""
+
+
+def test_every_way_to_a_loop_gives_cloops(write, tmp_path):
+    write("program.py", WHICH_LOOP)
+    result = run_python("-m", "cloop", "program.py", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    expected = 4 if PY314 else 5
+    assert result.stdout == "('cloop', 'cloop')\n" * expected
+
+
+def test_install(write, tmp_path):
+    program = textwrap.dedent(WHICH_LOOP)
+    write(
+        "program.py", "import cloop, warnings\nwarnings.simplefilter('ignore')\ncloop.install()\n" + program
+    )
+    result = run_python("program.py", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert set(result.stdout.splitlines()) == {"('cloop', 'cloop')"}
+
+
+def test_a_loop_factory_of_the_program_wins(write, tmp_path):
+    write(
+        "program.py",
+        """
+        import asyncio
+
+        async def main():
+            print(type(asyncio.get_running_loop()).__module__)
+
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(main())
+        """,
+    )
+    assert run_python("-m", "cloop", "program.py", cwd=tmp_path).stdout == "asyncio.unix_events\n"
+
+
+@pytest.mark.skipif(PY315 and sys.version_info >= (3, 16), reason="3.16 has no policies")
+def test_policy(write, tmp_path):
+    write(
+        "program.py",
+        """
+        import asyncio, warnings
+        warnings.simplefilter("ignore")
+        import cloop
+
+        policy = cloop.EventLoopPolicy()
+        print(isinstance(policy, asyncio.AbstractEventLoopPolicy))
+        asyncio.set_event_loop_policy(policy)
+        loop = asyncio.new_event_loop()
+        print(type(loop) is cloop.Loop)
+        loop.close()
+        """,
+    )
+    assert run_python("program.py", cwd=tmp_path).stdout == "True\nTrue\n"
+
+
+def test_info(tmp_path):
+    result = run_python("-m", "cloop", "--info", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    facts = dict(line.split(None, 1) for line in result.stdout.splitlines())
+    assert facts["python"].endswith(sys.version.split()[0])
+    assert facts["cloop"][0].isdigit()
+    assert any(poller in result.stdout for poller in ("epoll", "kqueue"))
+
+
+def test_version(tmp_path):
+    result = run_python("-m", "cloop", "--version", cwd=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.startswith("cloop ")
+
+
+@pytest.mark.parametrize("args", [[], ["-m"], ["--no-such-option"]], ids=str)
+def test_command_lines_that_make_no_sense(tmp_path, args):
+    result = run_python("-m", "cloop", *args, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "usage: python -m cloop" in result.stderr
+
+
+def test_help(tmp_path):
+    result = run_python("-m", "cloop", "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "-m module" in result.stdout
+
+
+@pytest.mark.parametrize("way", ["plain", "cloop"])
+def test_ctrl_c(write, tmp_path, way):
+    write(
+        "program.py",
+        """
+        import asyncio
+
+        async def main():
+            print("ready")
+            try:
+                await asyncio.sleep(60)
+            finally:
+                print("cleaned up")
+
+        asyncio.run(main())
+        """,
+    )
+    args = ["program.py"] if way == "plain" else ["-m", "cloop", "program.py"]
+    with running_python(*args, cwd=tmp_path) as process:
+        read_until(process, "ready")
+        process.send_signal(signal.SIGINT)
+        code, output = rest_of(process)
+    assert code == -signal.SIGINT
+    assert output.startswith("cleaned up\n")
+    assert output.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_a_pipe_that_closes_early(write, tmp_path):
+    """As `python program.py | head -1`: the exit code of plain Python."""
+    path = write("program.py", "for number in range(200_000): print(number)")
+    codes = []
+    for prefix in ([], ["-m", "cloop"]):
+        with subprocess.Popen(
+            [sys.executable, *prefix, path], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            process.stdout.readline()
+            process.stdout.close()
+            process.stderr.read()
+        codes.append(process.returncode)
+    assert codes[0] == codes[1] != 0
