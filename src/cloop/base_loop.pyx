@@ -157,6 +157,7 @@ cdef class BaseLoop(Reactor):
         self._set_coroutine_origin_tracking(self.debug)
         self.old_agen_hooks = sys.get_asyncgen_hooks()
         self.thread = PyThread_get_thread_ident()
+        self.unhook()
         self.poller.enter()
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook,
                                finalizer=self._asyncgen_finalizer_hook)

@@ -37,6 +37,12 @@ cdef inline void unlink_node(Node *node) noexcept:
         node.next.previous = node.previous
         node.next = node.previous = NULL
 
+# A loop that does not run may be garbage, so its handles are tracked by the collector; but of one
+# that is being filled with many before it runs, those from this number on are tracked only when a
+# collection of everything is about to begin.
+cdef enum:
+    MANY_HANDLES = 256
+
 # Ends the stay in a task: see Reactor.current.
 ctypedef NoResult (*leave_t)(Reactor reactor) except NoResult.EXC
 
@@ -56,6 +62,7 @@ cdef class Reactor:
         # and every deadline goes through those, as in asyncio.
         bint own_call_soon
         bint own_time
+        bint hooked                # the collector tells us before it looks at everything
 
         # Entries whose function is `sticky_run` may follow each other without the `leave` between:
         # the task that was entered last stays the current one until something else runs. The upper
@@ -95,7 +102,19 @@ cdef class Reactor:
         NoResult expire(self) except NoResult.EXC
         NoResult run_ready(self) except NoResult.EXC
         NoResult run_ready_debug(self) except NoResult.EXC
-        # The loop does not run any more: see core/handle on the collector.
+        # See core/handle on the collector. Whether a handle made now may be left untracked:
+        inline bint leaves_untracked(self) except -1:
+            if self.thread != 0:
+                return True
+            if self.ready.count + self.timers.count < MANY_HANDLES:
+                return False
+            if not self.hooked:
+                self.hook()
+            return True
+
+        NoResult hook(self) except NoResult.EXC
+        NoResult unhook(self) except NoResult.EXC
+        # Let the collector know everything that is pending.
         void track_all(self) noexcept
         NoResult leave_raising(self) except NoResult.EXC
 

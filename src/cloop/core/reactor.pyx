@@ -15,6 +15,9 @@ Derived in its rules and messages from CPython's asyncio/base_events.py and sele
 (PSF License Agreement).
 """
 
+import gc
+import sys
+import weakref
 from asyncio import coroutines
 from asyncio.log import logger
 from asyncio.tasks import Task
@@ -42,6 +45,18 @@ from cloop.poll import new_poller
 # where no callback executes bytecode.
 cdef enum:
     TURNS_PER_BREATH = 256
+
+cdef object hooked_loops = weakref.WeakSet()
+# 3.14 collects in increments and makes no full collection by itself.
+cdef int looks_at_all = 1 if sys.version_info >= (3, 14) else 2
+
+
+def track_before_collection(phase, info):
+    """A callback of the collector, there while a loop has handles that it does not know."""
+    if phase == "start" and info["generation"] >= looks_at_all:
+        for loop in list(hooked_loops):
+            (<Reactor>loop).track_all()
+
 
 # The same function called without a check after it: run_ready looks at the result itself, so that
 # the owner is released on either way without a try.
@@ -86,7 +101,7 @@ cdef class Reactor:
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_soon")
-        cdef Handle handle = new_handle(self, callback, args, context, self.thread != 0)
+        cdef Handle handle = new_handle(self, callback, args, context, self.leaves_untracked())
         if self.debug:
             handle.origin = caller_stack()
         self.ready.push(handle, run_handle)
@@ -97,7 +112,7 @@ cdef class Reactor:
         self.check_closed()
         if self.debug:
             self.check_callback(callback, "call_soon_threadsafe")
-        cdef Handle handle = new_handle(self, callback, args, context, self.thread != 0)
+        cdef Handle handle = new_handle(self, callback, args, context, self.leaves_untracked())
         if self.debug:
             handle.origin = caller_stack()
         self.soon_threadsafe(handle, run_handle)
@@ -132,7 +147,7 @@ cdef class Reactor:
         return self.timer_at(when, callback, args, context)
 
     cdef TimerHandle timer_at(self, double when, object callback, tuple args, object context):
-        cdef bint untracked = self.thread != 0
+        cdef bint untracked = self.leaves_untracked()
         cdef TimerHandle handle = new_timer(self, when, callback, args, context, untracked)
         if self.debug:
             handle.origin = caller_stack()
@@ -287,6 +302,22 @@ cdef class Reactor:
         cloop_set_exception(exception)
         return NoResult.EXC
 
+    cdef NoResult hook(self) except NoResult.EXC:
+        """Have the collector tell us before it looks at everything."""
+        self.hooked = True
+        hooked_loops.add(self)
+        if track_before_collection not in gc.callbacks:
+            gc.callbacks.append(track_before_collection)
+        return NoResult.OK
+
+    cdef NoResult unhook(self) except NoResult.EXC:
+        if self.hooked:
+            self.hooked = False
+            hooked_loops.discard(self)
+            if not hooked_loops and track_before_collection in gc.callbacks:
+                gc.callbacks.remove(track_before_collection)
+        return NoResult.OK
+
     cdef void track_all(self) noexcept:
         self.ready.track_all()
         self.inbox.waiting.track_all()
@@ -383,6 +414,7 @@ cdef class Reactor:
     cdef NoResult release(self) except NoResult.EXC:
         """Drop all entries, timers and watches, and close the poller."""
         self.closed = True
+        self.unhook()
         self.ready.clear()
         self.inbox.waiting.clear()
         self.timers.clear()
