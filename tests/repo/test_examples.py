@@ -1,11 +1,13 @@
 """The examples do what they say, on cloop and on asyncio."""
 
+import signal
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 
 TOUR = "examples/tour.py"
 
@@ -27,3 +29,16 @@ def test_tour(command, loop):
     assert "[10, 20, 30]" in report["timers"]
     assert "over after 20 ms" in report["timeout"]
     assert "4 digests agree" in report["threads"]
+
+
+def test_echo():
+    command = [sys.executable, "-u", "-X", "dev", "examples/echo.py", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        port = int(server.stdout.readline().rpartition(",")[2].strip(" )\n"))
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+            client.sendall(b"hello")
+            assert client.recv(100) == b"hello"
+        assert server.stdout.readline().startswith("hello, ('127.0.0.1'")
+        assert server.stdout.readline().startswith("good-bye, ('127.0.0.1'")
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE) == 0

@@ -73,6 +73,7 @@ cdef class Reactor:
         object current_handle      # the handle that runs, in debug mode
         Py_hash_t hash             # of the loop itself, as a key of asyncio's dicts
 
+        object scratch             # the receive buffer that the loop's transports share, once made
         Node tasks                 # the ring of tasks that are not done
         size_t turns               # so far
 

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from contextvars import Context
-from typing import TypeVarTuple
+from typing import Any, Literal, TypeVarTuple
 
 from _typeshed import FileDescriptorLike
 
@@ -8,6 +8,8 @@ from cloop.core.handle import Handle
 from cloop.core.timer import TimerHandle
 
 _Ts = TypeVarTuple("_Ts")
+
+def track_before_collection(phase: Literal["start", "stop"], info: dict[str, Any]) -> None: ...
 
 class Reactor:
     slow_callback_duration: float

@@ -203,9 +203,6 @@ cdef class Reactor:
         self.turns += 1
         if timeout_ns != 0 or self.watches.count or self.turns % TURNS_PER_BREATH == 0:
             self.poll(timeout_ns)
-            # A signal may have ended the wait; and handlers in Python run here, also where no
-            # callback executes bytecode.
-            PyErr_CheckSignals()
         if self.inbox.has_any():
             self.inbox.drain(self.ready)
         if self.timers.count:
@@ -232,6 +229,10 @@ cdef class Reactor:
                 timeout_ns = 0
         n = self.poller.wait(timeout_ns)
         self.inbox.awake()
+        if timeout_ns != 0 or self.turns % TURNS_PER_BREATH == 0:
+            # A signal may have ended the wait; and handlers in Python run here now and then also
+            # where no callback executes bytecode.
+            PyErr_CheckSignals()
         for i in range(n):
             self.watches.fire(&self.poller.fired[i], self.ready)
         return NoResult.OK

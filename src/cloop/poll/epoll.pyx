@@ -145,7 +145,7 @@ cdef class EpollPoller(Poller):
         if timeout_ns == 0:
             # Returns at once, so giving up the GIL would cost more than it gives.
             n = epoll_wait(self.epfd, self.events, MAX_EVENTS, 0)
-        elif self.have_pwait2:
+        elif self.have_pwait2 and timeout_ns > 0:
             with nogil:
                 n = cloop_epoll_pwait2(self.epfd, self.events, MAX_EVENTS, timeout_ns)
         else:

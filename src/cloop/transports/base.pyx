@@ -6,7 +6,6 @@ Agreement).
 
 import _socket
 import warnings
-import weakref
 from asyncio import base_events, transports, trsock
 from asyncio.log import logger
 
@@ -53,7 +52,6 @@ cdef object TransportSocket = trsock.TransportSocket
 cdef object asyncio_transport = transports._FlowControlMixin
 # The server is told which transport it is from 3.13 on.
 cdef bint server_takes_transport = base_events.Server._attach.__code__.co_argcount == 2
-cdef object scratches = weakref.WeakKeyDictionary()
 
 
 cdef class Scratch:
@@ -70,10 +68,9 @@ cdef class Scratch:
 
 
 cdef Scratch scratch_of(Reactor loop):
-    cdef object scratch = scratches.get(loop)
-    if scratch is None:
-        scratch = scratches[loop] = Scratch()
-    return <Scratch>scratch
+    if loop.scratch is None:
+        loop.scratch = Scratch()
+    return <Scratch>loop.scratch
 
 
 def is_claimed(Reactor loop not None, sock):
