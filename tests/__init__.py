@@ -1,1 +1,1 @@
-"""cloop's tests; tests/README.md says how they are laid out and run."""
+"""cloop's tests; README.md beside this file says how they are laid out and run."""

@@ -8,6 +8,7 @@ transport fails a test as well.
 """
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import logging
@@ -112,11 +113,12 @@ def no_leaks_log():
 
 
 @pytest.fixture(autouse=True)
-def no_leaks(request, no_leaks_log):
+def no_leaks(request, no_leaks_log, caplog):
     """Fail a test that leaves descriptors, counted objects or unexpected reports behind."""
     reports = Reports()
     fds, counts = open_fds(), debug_counts()
     yield reports
+    let_go(request.node, caplog)
     collect_garbage()
     unexpected = reports.take()
     if failed(request.node):
@@ -126,7 +128,15 @@ def no_leaks(request, no_leaks_log):
     assert not unexpected, f"unexpected calls of the exception handler: {unexpected}"
     leaked = {fd: target for fd, target in open_fds().items() if fd not in fds}
     assert not leaked, f"descriptors left open: {leaked}"
-    assert debug_counts() == counts, "a debug build counts live objects: some were left over"
+    left = debug_counts()
+    assert left == counts, f"objects left over, by a debug build's count: {left}, before it was {counts}"
+
+
+def let_go(item, caplog) -> None:
+    """Drop what pytest itself still holds of a test: its arguments, and log records with their frames."""
+    item.funcargs.clear()
+    for phase in ("setup", "call"):
+        caplog.get_records(phase).clear()
 
 
 def debug_counts() -> dict[str, int] | None:
@@ -154,8 +164,9 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session", autouse=True)
 def quick_collections():
     """Keep what pytest and the imports made out of the collector's way: it runs after every test."""
-    for name in ("ssl", "concurrent.futures.thread"):
-        importlib.import_module(name)
+    for name in ("ssl", "concurrent.futures.thread", *LOOPS):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     # Name look-ups open descriptors of their own the first time.
     socket.getaddrinfo("localhost", 80)
     collect_garbage()

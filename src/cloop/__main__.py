@@ -91,10 +91,8 @@ def run_script(path: str) -> None:
     sys.path[0] = os.path.dirname(os.path.realpath(path))
     path = os.path.abspath(path)
     module = types.ModuleType("__main__")
-    module.__file__ = path
-    module.__cached__ = None  # type: ignore[attr-defined]
-    module.__loader__ = SourceFileLoader("__main__", path)
-    module.__builtins__ = builtins  # type: ignore[attr-defined]
+    loader = SourceFileLoader("__main__", path)
+    vars(module).update(__file__=path, __cached__=None, __loader__=loader, __builtins__=builtins)
     sys.modules["__main__"] = module
     with io.open_code(path) as file:
         code = compile(file.read(), path, "exec")

@@ -1,8 +1,12 @@
 """create_server and the Server it makes."""
 
 import asyncio
+import contextlib
 import errno
+import os
+import resource
 import socket
+import time
 
 import pytest
 
@@ -462,6 +466,42 @@ def test_connections_waiting_when_it_closes_are_dropped(loop, run):
             sock.close()
 
     run(main())
+
+
+def test_no_descriptors_left(loop, run, reports):
+    """It is reported, the server rests for a second instead of spinning, and then goes on."""
+
+    async def main():
+        factory = Accepting()
+        server = await loop.create_server(factory, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        with socket.socket() as client:
+            client.setblocking(False)
+            with no_more_descriptors():
+                client.connect_ex(address)
+                await wait_until(lambda: reports)
+                cpu = time.thread_time()
+                await asyncio.sleep(0.2)
+                assert time.thread_time() - cpu < 0.1
+            accepted = await factory.wait()
+        await accepted.lost
+        await stop(server)
+
+    run(main())
+    assert {context["message"] for context in reports.take()} == {"socket.accept() out of system resource"}
+
+
+@contextlib.contextmanager
+def no_more_descriptors():
+    """Let this process open none."""
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_repr(loop, run):

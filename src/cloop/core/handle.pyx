@@ -21,7 +21,7 @@ from cloop.core.counts cimport register
 cdef extern from *:
     """
     static long handles_live;
-    CLOOP_FREELIST(handles, 4096, &handles_live)
+    CLOOP_FREELIST(handles, 16384, &handles_live)
     """
     void install_free_list "handles_install"(PyTypeObject *type)
     void next_untracked "handles_next_untracked"()

@@ -5,10 +5,17 @@ from cloop._c.pyapi cimport CLOOP_LOCK, CLOOP_UNLOCK
 cdef extern from *:
     """
     #define raise_flag(flag) __atomic_store_n(flag, 1, __ATOMIC_SEQ_CST)
+    #ifdef Py_GIL_DISABLED
+    /* What was posted must be seen before the flag is read. */
+    #define is_up(flag) (__atomic_thread_fence(__ATOMIC_SEQ_CST), __atomic_load_n(flag, __ATOMIC_RELAXED))
+    #else
+    #define is_up(flag) __atomic_load_n(flag, __ATOMIC_RELAXED)
+    #endif
     #define lower_flag(flag) __atomic_exchange_n(flag, 0, __ATOMIC_SEQ_CST)
     #define load_count(count) __atomic_load_n(count, __ATOMIC_SEQ_CST)
     """
     void raise_flag(int *flag) nogil
+    bint is_up(int *flag) nogil
     int lower_flag(int *flag) nogil
     size_t load_count(size_t *count) nogil
 
@@ -28,7 +35,8 @@ cdef class Inbox:
         return self.wake()
 
     cdef NoResult wake(self) except NoResult.EXC:
-        if lower_flag(&self.sleeping):
+        # A look first: exchanging locks the bus, and the loop is mostly awake while others post.
+        if is_up(&self.sleeping) and lower_flag(&self.sleeping):
             self.poller.wake()
         return NoResult.OK
 

@@ -22,6 +22,7 @@ from asyncio import coroutines
 from asyncio.log import logger
 from asyncio.tasks import Task
 
+from cpython.long cimport PyLong_AsDouble
 from cpython.object cimport PyObject
 from libc.limits cimport INT_MAX
 from libc.math cimport isnan
@@ -134,7 +135,7 @@ cdef class Reactor:
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_later")
-        return self.timer_at(now + <double>delay, callback, args, context)
+        return self.timer_at(now + seconds_of(delay), callback, args, context)
 
     def call_at(self, when, callback, *args, context=None):
         """As call_later, at the time `when` in seconds of the loop's clock."""
@@ -144,7 +145,7 @@ cdef class Reactor:
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_at")
-        return self.timer_at(when, callback, args, context)
+        return self.timer_at(seconds_of(when), callback, args, context)
 
     cdef TimerHandle timer_at(self, double when, object callback, tuple args, object context):
         cdef bint untracked = self.leaves_untracked()
@@ -476,6 +477,13 @@ cdef class Reactor:
 
     def _write_to_self(self):
         self.inbox.wake()
+
+
+cdef inline double seconds_of(object number) except? -1:
+    """A number as a double; an int without the float object that <double> would make of it."""
+    if type(number) is int:
+        return PyLong_AsDouble(number)
+    return number
 
 
 cdef object describe(object owner):

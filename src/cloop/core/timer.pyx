@@ -15,7 +15,7 @@ from cloop.core.handle cimport caller_stack, drop, set_up
 cdef extern from *:
     """
     static long timers_live;
-    CLOOP_FREELIST(timers, 4096, &timers_live)
+    CLOOP_FREELIST(timers, 16384, &timers_live)
     """
     void install_free_list "timers_install"(PyTypeObject *type)
     void next_untracked "timers_next_untracked"()
