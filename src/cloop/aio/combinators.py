@@ -20,6 +20,7 @@ from cloop.aio.latch import (
     Deadline,
     Latch,
     gather,
+    holds_coroutine,
     shield,
 )
 from cloop.core.reactor import Reactor
@@ -56,7 +57,7 @@ async def wait(
     if return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
         raise ValueError(f"Invalid return_when value: {return_when}")
     fs = set(fs)
-    if any(coroutines.iscoroutine(f) for f in fs):
+    if holds_coroutine(fs):
         raise TypeError("Passing coroutines is forbidden, use tasks explicitly.")
     loop = events.get_running_loop()
     if not isinstance(loop, Reactor):
@@ -69,8 +70,7 @@ async def wait(
         if timer is not None:
             timer.cancel()
         latch.release()
-    done = {f for f in fs if f.done()}
-    return done, fs - done
+    return latch.split(fs)
 
 
 if sys.version_info < (3, 12):

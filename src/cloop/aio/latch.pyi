@@ -3,7 +3,7 @@ import asyncio
 # Their signatures are asyncio's own, overloads and all.
 from asyncio import gather as gather
 from asyncio import shield as shield
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -11,6 +11,7 @@ from cloop.aio.future import Future
 from cloop.core.reactor import Reactor
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", bound=asyncio.Future[Any])
 
 FIRST_COMPLETED: Final = "FIRST_COMPLETED"
 FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
@@ -18,12 +19,15 @@ ALL_COMPLETED: Final = "ALL_COMPLETED"
 
 class Link: ...
 
+def holds_coroutine(futures: Iterable[Any]) -> bool: ...
+
 class Latch:
     def __init__(self, loop: Reactor, members: Collection[asyncio.Future[Any]], return_when: str) -> None: ...
     @property
     def opened(self) -> Future[None]: ...
     def open(self) -> None: ...
     def on_done(self, future: asyncio.Future[Any]) -> None: ...
+    def split(self, futures: Iterable[_F]) -> tuple[set[_F], set[_F]]: ...
     def release(self) -> None: ...
 
 class _GatheringFuture(Future[list[_T]]):

@@ -7,7 +7,7 @@ Derived in its rules from CPython's asyncio/tasks.py (PSF License Agreement).
 """
 
 import sys
-from asyncio import exceptions, futures, tasks, timeouts
+from asyncio import coroutines, exceptions, futures, tasks, timeouts
 
 from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport CANCELLED, FINISHED, PENDING, Future, default_loop, new_future
@@ -15,6 +15,7 @@ from cloop.aio.task cimport Task
 from cloop.core.ready cimport run_t
 
 cdef object CancelledError = exceptions.CancelledError
+cdef object iscoroutine = coroutines.iscoroutine
 cdef object ensure_future = tasks.ensure_future
 cdef object get_loop = futures._get_loop
 # 3.13 also tells of the time-out inside of exceptions that a cancelled body raised instead.
@@ -31,6 +32,14 @@ cdef bint is_own(object future):
     if type(future) is not Task and type(future) is not Future:
         return False
     return (<Future>future).reactor is not None and (<Future>future).state == PENDING
+
+
+def holds_coroutine(futures):
+    """Whether there is a coroutine among them."""
+    for future in futures:
+        if not isinstance(future, Future) and iscoroutine(future):
+            return True
+    return False
 
 
 cdef class Link:
@@ -85,27 +94,42 @@ cdef class Latch:
         if self.waiter.state == PENDING:
             self.waiter.finish(None)
 
-    def on_done(self, future):
-        """One of the futures is done."""
+    cdef NoResult count_down(self, object future) except NoResult.EXC:
         self.left -= 1
         if (self.left <= 0 or self.first
                 or (self.first_exception and not future.cancelled()
                     and future.exception() is not None)):
             self.open()
+        return NoResult.OK
+
+    def on_done(self, future):
+        """One of the futures that are not of cloop's own is done."""
+        self.count_down(future)
+
+    def split(self, futures):
+        """(done, pending) of the futures, two sets."""
+        cdef set done = set()
+        cdef set pending = set()
+        for future in futures:
+            if ((<Future>future).state != PENDING if isinstance(future, Future) else future.done()):
+                done.add(future)
+            else:
+                pending.add(future)
+        return done, pending
 
     def release(self):
         """Take back what waits for those that are not done."""
         cdef Link one
         for one in self.links:
-            (<Future>one.child).remove_waiter(one)
+            if (<Future>one.child).state == PENDING:
+                (<Future>one.child).remove_waiter(one)
         for future in self.foreign:
             future.remove_done_callback(self.on_done)
 
 
 cdef NoResult run_latch(object owner) except NoResult.EXC:
     cdef Link self = <Link>owner
-    self.parent.on_done(self.child)
-    return NoResult.OK
+    return (<Latch>self.parent).count_down(self.child)
 
 
 # ---- gather
