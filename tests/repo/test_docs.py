@@ -10,7 +10,7 @@ from .tree import needs_source
 
 pytestmark = needs_source
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md", "tests/README.md")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 

@@ -34,9 +34,9 @@ cdef bint is_own(object future):
     return (<Future>future).reactor is not None and (<Future>future).state == PENDING
 
 
-def holds_coroutine(futures):
+def holds_coroutine(members):
     """Whether there is a coroutine among them."""
-    for future in futures:
+    for future in members:
         if not isinstance(future, Future) and iscoroutine(future):
             return True
     return False
@@ -106,11 +106,11 @@ cdef class Latch:
         """One of the futures that are not of cloop's own is done."""
         self.count_down(future)
 
-    def split(self, futures):
+    def split(self, members):
         """(done, pending) of the futures, two sets."""
         cdef set done = set()
         cdef set pending = set()
-        for future in futures:
+        for future in members:
             if ((<Future>future).state != PENDING if isinstance(future, Future) else future.done()):
                 done.add(future)
             else:

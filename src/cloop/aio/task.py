@@ -283,8 +283,7 @@ class Task(Future):
             return self.wait_for_object(result)
         if isinstance(result, GeneratorType):
             return self.fail_soon(
-                "yield was used instead of yield from for "
-                f"generator in task {self!r} with {result!r}"
+                f"yield was used instead of yield from for generator in task {self!r} with {result!r}"
             )
         return self.fail_soon(f"Task got bad yield: {result!r}")
 
@@ -293,9 +292,7 @@ class Task(Future):
         if future.loop is not self.loop:
             return self.fail_soon(f"Task {self!r} got Future {future!r} attached to a different loop")
         if not future.blocking:
-            return self.fail_soon(
-                f"yield was used instead of yield from in task {self!r} with {future!r}"
-            )
+            return self.fail_soon(f"yield was used instead of yield from in task {self!r} with {future!r}")
         future.blocking = False
         if future is self:
             return self.fail_soon(f"Task cannot await on itself: {self!r}")
@@ -313,9 +310,7 @@ class Task(Future):
         if futures_get_loop(future) is not self.loop:
             return self.fail_soon(f"Task {self!r} got Future {future!r} attached to a different loop")
         if not future._asyncio_future_blocking:
-            return self.fail_soon(
-                f"yield was used instead of yield from in task {self!r} with {future!r}"
-            )
+            return self.fail_soon(f"yield was used instead of yield from in task {self!r} with {future!r}")
         if future is self:
             return self.fail_soon(f"Task cannot await on itself: {self!r}")
         future._asyncio_future_blocking = False
