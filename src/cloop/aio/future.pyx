@@ -538,5 +538,5 @@ cdef NoResult run_callback(object owner) except NoResult.EXC:
         exception = cloop_take_exception()
         handle = new_handle(self.loop, callback, (self,), context, False)
         cloop_set_exception(exception)
-        return report(self.loop, callback, (self,), handle, None)
+        return report(self.loop, callback, (self,), handle)
     return NoResult.OK

@@ -47,5 +47,4 @@ cdef NoResult run_handle(object owner) except NoResult.EXC
 
 # Reports the exception that is set, out of `callback`, to the loop's exception handler;
 # KeyboardInterrupt and SystemExit stay set instead.
-cdef NoResult report(object loop, object callback, tuple args, object handle,
-                     object source_traceback) except NoResult.EXC
+cdef NoResult report(object loop, object callback, tuple args, object handle) except NoResult.EXC

@@ -160,14 +160,14 @@ cdef NoResult run_handle(object owner) except NoResult.EXC:
     cdef tuple args = self.args
     if cloop_call_in(self.context, callback, args) < 0:
         cloop_track(<PyObject *>self)
-        return report(self.loop, callback, args, self, self._source_traceback)
+        return report(self.loop, callback, args, self)
     # Two references are the caller's and our own.
     cloop_track_if_shared(<PyObject *>self, 2)
     return NoResult.OK
 
 
-cdef NoResult report(object loop, object callback, tuple args, object handle,
-                     object source_traceback) except NoResult.EXC:
+cdef NoResult report(object loop, object callback, tuple args,
+                     object handle) except NoResult.EXC:
     cdef object exception = cloop_take_exception()
     if isinstance(exception, (KeyboardInterrupt, SystemExit)):
         cloop_set_exception(exception)
@@ -177,6 +177,7 @@ cdef NoResult report(object loop, object callback, tuple args, object handle,
     else:
         text = format_callback(callback, args)
     context = {"message": f"Exception in callback {text}", "exception": exception, "handle": handle}
+    source_traceback = handle._source_traceback
     if source_traceback:
         context["source_traceback"] = source_traceback
     loop.call_exception_handler(context)

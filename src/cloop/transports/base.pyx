@@ -394,7 +394,7 @@ cdef class BaseTransport(Flow):
         cdef object exception = cloop_take_exception()
         cdef object handle = new_handle(loop, callback, args, context, False)
         cloop_set_exception(exception)
-        return report(loop, callback, args, handle, None)
+        return report(loop, callback, args, handle)
 
     # ---- What it is
 
