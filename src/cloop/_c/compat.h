@@ -57,38 +57,24 @@ static inline void cloop_set_exception(PyObject *exception) {
 #endif
 }
 
-/* Calls with the items of a tuple. */
-static inline PyObject *cloop_call(PyObject *callable, PyObject *args) {
-  return PyObject_Vectorcall(callable, ((PyTupleObject *)args)->ob_item,
-                             (size_t)PyTuple_GET_SIZE(args), NULL);
+/* Calls with `n` arguments in a context and drops the result: 0, or -1 with the exception set. */
+static inline int cloop_vectorcall_in(PyObject *context, PyObject *callable, PyObject *const *args,
+                                      Py_ssize_t n) {
+  PyObject *result;
+  if (PyContext_Enter(context) < 0) return -1;
+  result = PyObject_Vectorcall(callable, args, (size_t)n, NULL);
+  if (PyContext_Exit(context) < 0) Py_CLEAR(result);
+  if (result == NULL) return -1;
+  Py_DECREF(result);
+  return 0;
 }
 
-/* Calls in a context and drops the result: 0, or -1 with the exception set. */
 static inline int cloop_call_in(PyObject *context, PyObject *callable, PyObject *args) {
-  PyObject *result;
-  if (PyContext_Enter(context) < 0) return -1;
-  result = cloop_call(callable, args);
-  if (PyContext_Exit(context) < 0) {
-    Py_XDECREF(result);
-    return -1;
-  }
-  if (result == NULL) return -1;
-  Py_DECREF(result);
-  return 0;
+  return cloop_vectorcall_in(context, callable, ((PyTupleObject *)args)->ob_item, PyTuple_GET_SIZE(args));
 }
 
-/* The same with one argument. */
 static inline int cloop_call_one_in(PyObject *context, PyObject *callable, PyObject *argument) {
-  PyObject *result;
-  if (PyContext_Enter(context) < 0) return -1;
-  result = PyObject_CallOneArg(callable, argument);
-  if (PyContext_Exit(context) < 0) {
-    Py_XDECREF(result);
-    return -1;
-  }
-  if (result == NULL) return -1;
-  Py_DECREF(result);
-  return 0;
+  return cloop_vectorcall_in(context, callable, &argument, 1);
 }
 
 /* Resumes a coroutine or generator: what it yielded (PYGEN_NEXT) or returned (PYGEN_RETURN). With
@@ -161,9 +147,9 @@ static inline void cloop_track(PyObject *self) {
   if (!PyObject_GC_IsTracked(self)) PyObject_GC_Track(self);
 }
 
-/* The same where somebody else than the `own` references of the caller holds it. */
-static inline void cloop_track_if_shared(PyObject *self, Py_ssize_t own) {
-  if (Py_REFCNT(self) > own) cloop_track(self);
+/* The same where somebody else than the caller holds it too. */
+static inline void cloop_track_if_shared(PyObject *self) {
+  if (Py_REFCNT(self) > 1) cloop_track(self);
 }
 
 /* A free list for extension types that have a base class, which Cython's @freelist can't serve.

@@ -245,13 +245,13 @@ cdef class Future:
 
     # ---- Completion
 
-    def set_result(self, result):
+    def set_result(self, result, /):
         """Complete with a result. Raises InvalidStateError if it is done."""
         if self.state != PENDING or self.loop is None:
             self.refuse()
         self.finish(result)
 
-    def set_exception(self, exception):
+    def set_exception(self, exception, /):
         """Complete with an exception, a class or an instance.
 
         Raises InvalidStateError if it is done, TypeError for what is no exception.

@@ -33,10 +33,12 @@ cdef class Task(Future):
         NoResult yielded(self, object result) except NoResult.EXC
         NoResult wait_for_future(self, Future future) except NoResult.EXC
         NoResult wait_for_object(self, object future) except NoResult.EXC
+        NoResult refuse_future(self, object future, object loop, bint blocking) except NoResult.EXC
         NoResult driver_failed(self) except NoResult.EXC
         NoResult fail_soon(self, str message) except NoResult.EXC
         NoResult step_soon(self, object error) except NoResult.EXC
-        NoResult ended(self) except NoResult.EXC
+        NoResult join_ring(self) except NoResult.EXC
+        NoResult leave_ring(self) except NoResult.EXC
         bint cancel_task(self, object message) except -1
 
 # A task of a cloop loop, scheduled; `context` may be None. The caller has checked `coro`.

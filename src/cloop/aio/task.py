@@ -175,8 +175,7 @@ class Task(Future):
         if self.reactor is None:
             self.step_soon(None)
             return register_foreign(self)
-        unlink_node(cython.address(self.node))
-        link_node(cython.address(self.reactor.tasks), cython.address(self.node), self)
+        self.join_ring()
         if needs_registering():
             register_foreign(self)
         return self.reactor.soon(self, run_task)
@@ -186,8 +185,7 @@ class Task(Future):
         if self.reactor is None:
             tasks._register_eager_task(self)
         else:
-            unlink_node(cython.address(self.node))
-            link_node(cython.address(self.reactor.tasks), cython.address(self.node), self)
+            self.join_ring()
         previous = swap_current_task(self.loop, self)
         try:
             PyContext_Enter(self.context)
@@ -205,7 +203,13 @@ class Task(Future):
                 register_foreign(self)
         return NoResult.OK
 
-    def ended(self):
+    def join_ring(self):
+        """Be among the loop's tasks; a second __init__ finds the task there already."""
+        unlink_node(cython.address(self.node))
+        link_node(cython.address(self.reactor.tasks), cython.address(self.node), self)
+        return NoResult.OK
+
+    def leave_ring(self):
         unlink_node(cython.address(self.node))
         return NoResult.OK
 
@@ -249,7 +253,7 @@ class Task(Future):
         return self.raised()
 
     def returned(self, result):
-        self.ended()
+        self.leave_ring()
         if self.must_cancel:
             # Cancelled right before the coroutine returned.
             self.must_cancel = False
@@ -260,7 +264,7 @@ class Task(Future):
     def raised(self):
         """End with the exception that is set."""
         exception = cloop_take_exception()
-        self.ended()
+        self.leave_ring()
         if isinstance(exception, CancelledError):
             # Kept to be raised by whoever takes the result, with the traceback of the coroutine.
             self.cancelled_exc = exception
@@ -289,13 +293,9 @@ class Task(Future):
 
     def wait_for_future(self, future):
         """Wait for a future of cloop's own."""
-        if future.loop is not self.loop:
-            return self.fail_soon(f"Task {self!r} got Future {future!r} attached to a different loop")
-        if not future.blocking:
-            return self.fail_soon(f"yield was used instead of yield from in task {self!r} with {future!r}")
+        if future.loop is not self.loop or not future.blocking or future is self:
+            return self.refuse_future(future, future.loop, future.blocking)
         future.blocking = False
-        if future is self:
-            return self.fail_soon(f"Task cannot await on itself: {self!r}")
         if future.reactor is None or self.reactor is None or future.state != PENDING:
             future.add_done_callback(self.task_wakeup, context=self.context)
         else:
@@ -307,18 +307,24 @@ class Task(Future):
 
     def wait_for_object(self, future):
         """Wait for anything that is like a future."""
-        if futures_get_loop(future) is not self.loop:
-            return self.fail_soon(f"Task {self!r} got Future {future!r} attached to a different loop")
-        if not future._asyncio_future_blocking:
-            return self.fail_soon(f"yield was used instead of yield from in task {self!r} with {future!r}")
-        if future is self:
-            return self.fail_soon(f"Task cannot await on itself: {self!r}")
+        loop = futures_get_loop(future)
+        blocking = future._asyncio_future_blocking
+        if loop is not self.loop or not blocking or future is self:
+            return self.refuse_future(future, loop, blocking)
         future._asyncio_future_blocking = False
         future.add_done_callback(self.task_wakeup, context=self.context)
         self.fut_waiter = future
         if self.must_cancel and future.cancel(msg=self.cancel_message):
             self.must_cancel = False
         return NoResult.OK
+
+    def refuse_future(self, future, loop, blocking):
+        """Raise in the coroutine what is wrong with the future that it yielded."""
+        if loop is not self.loop:
+            return self.fail_soon(f"Task {self!r} got Future {future!r} attached to a different loop")
+        if not blocking:
+            return self.fail_soon(f"yield was used instead of yield from in task {self!r} with {future!r}")
+        return self.fail_soon(f"Task cannot await on itself: {self!r}")
 
     def driver_failed(self):
         """Report the exception that is set: it came out of the driver, not of the coroutine.

@@ -14,7 +14,6 @@ from cloop._c.pyapi cimport (
     cloop_set_exception,
     cloop_take_exception,
     cloop_track,
-    cloop_track_if_shared,
 )
 from cloop.core.counts cimport register
 
@@ -60,6 +59,7 @@ cdef class Handle:
         return self.context
 
     def _run(self):
+        cloop_track(<PyObject *>self)
         run_handle(self)
 
     def _repr_info(self):
@@ -67,10 +67,7 @@ cdef class Handle:
         if self.cancelled_:
             info.append("cancelled")
         if self.callback is not None:
-            if format_takes_debug:
-                info.append(format_callback(self.callback, self.args, debug=self.loop.get_debug()))
-            else:
-                info.append(format_callback(self.callback, self.args))
+            info.append(describe_call(self.loop, self.callback, self.args))
         stack = self._source_traceback
         if stack:
             frame = stack[len(stack) - 1]
@@ -121,6 +118,13 @@ install_free_list(<PyTypeObject *>Handle)
 register("handles", &live)
 
 
+cdef object describe_call(object loop, object callback, tuple args):
+    """A callback with its arguments and where it is defined, as asyncio writes it."""
+    if format_takes_debug:
+        return format_callback(callback, args, debug=loop.get_debug())
+    return format_callback(callback, args)
+
+
 cdef NoResult from_context(Handle self, object context) except NoResult.EXC:
     self.context = PyContext_CopyCurrent() if context is None else context
     return NoResult.OK
@@ -159,10 +163,9 @@ cdef NoResult run_handle(object owner) except NoResult.EXC:
     cdef object callback = self.callback
     cdef tuple args = self.args
     if cloop_call_in(self.context, callback, args) < 0:
+        # Whoever gets the report may keep it.
         cloop_track(<PyObject *>self)
         return report(self.loop, callback, args, self)
-    # Two references are the caller's and our own.
-    cloop_track_if_shared(<PyObject *>self, 2)
     return NoResult.OK
 
 
@@ -172,10 +175,7 @@ cdef NoResult report(object loop, object callback, tuple args,
     if isinstance(exception, (KeyboardInterrupt, SystemExit)):
         cloop_set_exception(exception)
         return NoResult.EXC
-    if format_takes_debug:
-        text = format_callback(callback, args, debug=loop.get_debug())
-    else:
-        text = format_callback(callback, args)
+    text = describe_call(loop, callback, args)
     context = {"message": f"Exception in callback {text}", "exception": exception, "handle": handle}
     source_traceback = handle._source_traceback
     if source_traceback:

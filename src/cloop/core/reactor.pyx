@@ -35,6 +35,7 @@ from cloop._c.pyapi cimport (
     PyThread_get_thread_ident,
     cloop_set_exception,
     cloop_take_exception,
+    cloop_track_if_shared,
 )
 from cloop.core.handle cimport caller_stack, drop, new_handle, run_handle
 from cloop.core.timer cimport new_timer
@@ -248,7 +249,8 @@ cdef class Reactor:
                 self.ready.push(handle, run_handle)
         return NoResult.OK
 
-    # This is the only place where callbacks are called, here and in its debug twin below.
+    # This is the only place where callbacks are called, but for run_ready_debug: what that does for
+    # each entry (a clock, a try) would cost as much as the entry.
     cdef NoResult run_ready(self) except NoResult.EXC:
         cdef Ready ready = self.ready
         cdef size_t n = ready.count
@@ -262,6 +264,8 @@ cdef class Reactor:
             if run != self.sticky_run and self.current is not None:
                 self.leave(self)
             result = (<quiet_run_t>run)(<object>owner)
+            if run == run_handle:
+                cloop_track_if_shared(owner)
             Py_DECREF(owner)
             if result == NoResult.EXC:
                 return self.leave_raising()
@@ -289,6 +293,8 @@ cdef class Reactor:
                 run(owner)
             finally:
                 self.current_handle = None
+                if run == run_handle:
+                    cloop_track_if_shared(<PyObject *>owner)
                 if self.current is not None:
                     self.leave(self)
             seconds = <double>(monotonic_ns() - begin) / 1e9
