@@ -51,6 +51,7 @@ MODULES = [
     "poll/poller.pyx",
     f"poll/{POLLER}.pyx",
     "core/counts.pyx",
+    "core/snapshot.pyx",
     "core/ready.pyx",
     "core/handle.pyx",
     "core/timer.pyx",
@@ -77,7 +78,7 @@ def extension(path: str) -> Extension:
         "cloop." + path.rsplit(".", 1)[0].replace("/", "."),
         ["src/cloop/" + path],
         include_dirs=["src/cloop/_c"],
-        depends=["src/cloop/_c/compat.h"],
+        depends=["src/cloop/_c/compat.h", "src/cloop/_c/snapshot.h"],
         define_macros=[("CLOOP_DEBUG", "1" if DEBUG else "0")],
         # Cython's own output compares signed with unsigned and leaves helpers unused; our header
         # is clean under -Wall.

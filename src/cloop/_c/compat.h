@@ -69,14 +69,6 @@ static inline int cloop_vectorcall_in(PyObject *context, PyObject *callable, PyO
   return 0;
 }
 
-static inline int cloop_call_in(PyObject *context, PyObject *callable, PyObject *args) {
-  return cloop_vectorcall_in(context, callable, ((PyTupleObject *)args)->ob_item, PyTuple_GET_SIZE(args));
-}
-
-static inline int cloop_call_one_in(PyObject *context, PyObject *callable, PyObject *argument) {
-  return cloop_vectorcall_in(context, callable, &argument, 1);
-}
-
 /* Resumes a coroutine or generator: what it yielded (PYGEN_NEXT) or returned (PYGEN_RETURN). With
  * PYGEN_ERROR the result is None and the exception stays set, for the caller to take. */
 static inline PyObject *cloop_send(PyObject *coro, int *status) {
@@ -145,11 +137,6 @@ static inline PyObject *cloop_alloc(int untracked, PyTypeObject *type, Py_ssize_
 /* Let the collector know an object that was made untracked. */
 static inline void cloop_track(PyObject *self) {
   if (!PyObject_GC_IsTracked(self)) PyObject_GC_Track(self);
-}
-
-/* The same where somebody else than the caller holds it too. */
-static inline void cloop_track_if_shared(PyObject *self) {
-  if (Py_REFCNT(self) > 1) cloop_track(self);
 }
 
 /* A free list for extension types that have a base class, which Cython's @freelist can't serve.

@@ -13,6 +13,7 @@ cdef extern from "Python.h":
     void Py_INCREF(PyObject *)
     void Py_DECREF(PyObject *)
     void Py_XDECREF(PyObject *)
+    Py_ssize_t Py_REFCNT(PyObject *)
 
     ctypedef enum PySendResult:
         PYGEN_RETURN
@@ -45,9 +46,6 @@ cdef extern from "compat.h":
     # The status is a PySendResult; with PYGEN_ERROR the exception is set, for the caller to take.
     object cloop_send(object coro, int *status)
     object cloop_throw(object coro, object exception, int *status)
-    # 0, or -1 with the exception set, for the caller to take.
-    int cloop_call_in(object context, object callable, object args)
-    int cloop_call_one_in(object context, object callable, object argument)
 
     ctypedef struct cloop_mutex:
         pass
@@ -56,7 +54,6 @@ cdef extern from "compat.h":
 
     void cloop_drop_instance_dict(object o)
     void cloop_track(PyObject *object)
-    void cloop_track_if_shared(PyObject *object)
 
     PyObject *cloop_list_take(PyObject *list, Py_ssize_t index)
     void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *item)

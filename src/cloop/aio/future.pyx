@@ -9,18 +9,18 @@ import warnings
 from asyncio import base_futures, events, exceptions, futures
 
 cimport cython
-from cpython.object cimport PyTypeObject
+from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport (
     PY_VERSION_HEX,
-    PyContext_CopyCurrent,
-    cloop_call_one_in,
+    Py_DECREF,
     cloop_drop_instance_dict,
     cloop_set_exception,
     cloop_take_exception,
 )
 from cloop.core.counts cimport register
 from cloop.core.handle cimport caller_stack, new_handle, report
+from cloop.core.snapshot cimport call_one_with, context_of, take_snapshot
 
 cdef extern from *:
     """
@@ -312,7 +312,7 @@ cdef class Future:
             self.get_loop().call_soon(fn, self, context=context)
             return
         if context is None:
-            context = PyContext_CopyCurrent()
+            context = take_snapshot()
         if self.waiter is None:
             self.waiter = fn
             self.waiter_context = context
@@ -415,7 +415,7 @@ cdef class Future:
             if isinstance(entry, Waiter):
                 self.reactor.soon((<Waiter>entry).owner, (<Waiter>entry).run)
             else:
-                self.loop.call_soon(entry[0], self, context=entry[1])
+                self.loop.call_soon(entry[0], self, context=context_of(entry[1]))
         return NoResult.OK
 
     # ---- Awaiting
@@ -468,7 +468,7 @@ cdef class Future:
                 owner = (<Waiter>entry).owner
                 callbacks.append((getattr(owner, "task_wakeup", owner), getattr(owner, "_context", None)))
             else:
-                callbacks.append(entry)
+                callbacks.append((entry[0], context_of(entry[1])))
         return callbacks or None
 
     @property
@@ -534,7 +534,10 @@ cdef NoResult run_callback(object owner) except NoResult.EXC:
     cdef object callback = self.waiter
     cdef object context = self.waiter_context
     self.waiter = self.waiter_context = None
-    if callback is not None and cloop_call_one_in(context, callback, self) < 0:
+    cdef PyObject *failed_in
+    if callback is not None and call_one_with(context, callback, self, &failed_in) < 0:
+        context = <object>failed_in
+        Py_DECREF(failed_in)
         exception = cloop_take_exception()
         handle = new_handle(self.loop, callback, (self,), context, False)
         cloop_set_exception(exception)

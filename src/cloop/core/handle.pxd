@@ -15,7 +15,7 @@ cdef class Handle:
         object loop              # the loop, for its exception handler
         object callback          # None once cancelled
         tuple args               # None once cancelled
-        object context           # a contextvars.Context, never entered while the handle waits
+        object context           # a snapshot (core/snapshot), or the contextvars.Context that was given
         # Debug mode's: a StackSummary of who made it; once cancelled, (that, what its repr was).
         object origin
         object __weakref__
@@ -24,7 +24,7 @@ cdef class Handle:
 # Cancels a handle and frees what its callback holds.
 cdef NoResult drop(Handle self) except NoResult.EXC
 
-# A handle to be run; `context` is copied from the running one where it is None. `untracked` where
+# A handle to be run; `context` is a snapshot of the running one where it is None. `untracked` where
 # the loop runs.
 cdef Handle new_handle(object loop, object callback, tuple args, object context, bint untracked)
 
@@ -41,6 +41,9 @@ cdef NoResult from_context(Handle self, object context) except NoResult.EXC
 
 # The stack of whoever called into compiled code, for debug mode.
 cdef object caller_stack()
+
+# Gives it the context that it will run in, for whoever holds the handle to see.
+cdef NoResult keep_context(Handle self) except NoResult.EXC
 
 # Runs a Handle from the ready deque; its exceptions go to the loop's exception handler.
 cdef NoResult run_handle(object owner) except NoResult.EXC

@@ -9,13 +9,13 @@ from asyncio import events, format_helpers
 from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport (
-    PyContext_CopyCurrent,
-    cloop_call_in,
+    Py_DECREF,
     cloop_set_exception,
     cloop_take_exception,
     cloop_track,
 )
 from cloop.core.counts cimport register
+from cloop.core.snapshot cimport call_with, context_of, take_snapshot
 
 cdef extern from *:
     """
@@ -56,10 +56,13 @@ cdef class Handle:
 
     def get_context(self):
         """The contextvars.Context that the callback runs in."""
+        keep_context(self)
         return self.context
 
     def _run(self):
         cloop_track(<PyObject *>self)
+        # Nobody says that it runs but once: one context for all its runs.
+        keep_context(self)
         run_handle(self)
 
     def _repr_info(self):
@@ -103,7 +106,7 @@ cdef class Handle:
 
     @property
     def _context(self):
-        return self.context
+        return self.get_context()
 
     @property
     def _cancelled(self):
@@ -126,7 +129,7 @@ cdef object describe_call(object loop, object callback, tuple args):
 
 
 cdef NoResult from_context(Handle self, object context) except NoResult.EXC:
-    self.context = PyContext_CopyCurrent() if context is None else context
+    self.context = take_snapshot() if context is None else context
     return NoResult.OK
 
 
@@ -155,6 +158,11 @@ cdef object caller_stack():
     return extract_stack(sys._getframe(0))
 
 
+cdef NoResult keep_context(Handle self) except NoResult.EXC:
+    self.context = context_of(self.context)
+    return NoResult.OK
+
+
 cdef NoResult run_handle(object owner) except NoResult.EXC:
     cdef Handle self = <Handle>owner
     if self.cancelled_:
@@ -162,7 +170,10 @@ cdef NoResult run_handle(object owner) except NoResult.EXC:
     # Both may be dropped by the callback itself.
     cdef object callback = self.callback
     cdef tuple args = self.args
-    if cloop_call_in(self.context, callback, args) < 0:
+    cdef PyObject *failed_in
+    if call_with(self.context, callback, args, &failed_in) < 0:
+        self.context = <object>failed_in
+        Py_DECREF(failed_in)
         # Whoever gets the report may keep it.
         cloop_track(<PyObject *>self)
         return report(self.loop, callback, args, self)

@@ -31,13 +31,15 @@ from libc.stdint cimport uint32_t
 from cloop._c.clock cimport monotonic_ns, ns_from_seconds
 from cloop._c.pyapi cimport (
     Py_DECREF,
+    Py_REFCNT,
+    PyContext_CopyCurrent,
     PyErr_CheckSignals,
     PyThread_get_thread_ident,
     cloop_set_exception,
     cloop_take_exception,
-    cloop_track_if_shared,
+    cloop_track,
 )
-from cloop.core.handle cimport caller_stack, drop, new_handle, run_handle
+from cloop.core.handle cimport caller_stack, drop, keep_context, new_handle, run_handle
 from cloop.core.timer cimport new_timer
 from cloop.poll.poller cimport READ, WRITE
 
@@ -263,9 +265,11 @@ cdef class Reactor:
             owner = ready.pop(&run)
             if run != self.sticky_run and self.current is not None:
                 self.leave(self)
+            if run == run_handle and Py_REFCNT(owner) > 1:
+                keep_context(<Handle>owner)
             result = (<quiet_run_t>run)(<object>owner)
-            if run == run_handle:
-                cloop_track_if_shared(owner)
+            if run == run_handle and Py_REFCNT(owner) > 1:
+                cloop_track(owner)
             Py_DECREF(owner)
             if result == NoResult.EXC:
                 return self.leave_raising()
@@ -288,13 +292,15 @@ cdef class Reactor:
             owner = <object>taken
             Py_DECREF(taken)
             self.current_handle = owner if isinstance(owner, Handle) else None
+            if run == run_handle:
+                keep_context(<Handle>owner)
             begin = monotonic_ns()
             try:
                 run(owner)
             finally:
                 self.current_handle = None
                 if run == run_handle:
-                    cloop_track_if_shared(<PyObject *>owner)
+                    cloop_track(<PyObject *>owner)
                 if self.current is not None:
                     self.leave(self)
             seconds = <double>(monotonic_ns() - begin) / 1e9
@@ -385,7 +391,8 @@ cdef class Reactor:
         if number < 0:
             raise ValueError(f"Invalid file descriptor: {number}")
         cdef int fd = number
-        cdef Handle handle = new_handle(self, callback, args, None, False)
+        # One context for all its calls, not a copy for each.
+        cdef Handle handle = new_handle(self, callback, args, PyContext_CopyCurrent(), False)
         if self.debug:
             handle.origin = caller_stack()
         cdef object old = self.watches.watch(fd, direction, handle, run_handle)

@@ -16,13 +16,14 @@ from libc.stdlib cimport free, malloc
 from cloop._c.pyapi cimport (
     CLOOP_DEBUG,
     PyContext_CopyCurrent,
-    cloop_call_one_in,
+    Py_DECREF,
     cloop_drop_instance_dict,
     cloop_set_exception,
     cloop_take_exception,
 )
 from cloop.core.counts cimport register
 from cloop.core.handle cimport new_handle, report
+from cloop.core.snapshot cimport call_one_with
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 
@@ -494,8 +495,10 @@ cdef NoResult run_connection_made(object owner) except NoResult.EXC:
     cdef BaseTransport self = <BaseTransport>owner
     if self.closed:
         return NoResult.OK
+    cdef PyObject *failed_in
     try:
-        if cloop_call_one_in(self.made_context, self.made, self) < 0:
+        if call_one_with(self.made_context, self.made, self, &failed_in) < 0:
+            Py_DECREF(failed_in)  # the same context
             self.report_step(self.loop, self.made, (self,), self.made_context)
     finally:
         self.begin()

@@ -1,0 +1,129 @@
+/* The variables of a context, held without a context; core/snapshot.pxd is the manual. */
+#ifndef CLOOP_SNAPSHOT_H
+#define CLOOP_SNAPSHOT_H
+
+#include "compat.h"
+
+/* CPython's Context (Include/internal/pycore_context.h), the same in 3.11 to 3.15. Whether it is so
+ * in the running interpreter is found out at import: see cloop_snapshots_probe. */
+typedef struct {
+  PyObject_HEAD
+  PyObject *previous;
+  PyObject *vars; /* an immutable map */
+  PyObject *weakrefs;
+  int entered;
+} cloop_context;
+
+static PyTypeObject *cloop_vars_type; /* NULL where contexts are not what we take them for */
+static PyObject *cloop_no_vars;
+static PyObject *cloop_spare_context; /* kept for the next call; has no variables */
+
+static inline int cloop_is_snapshot(PyObject *object) {
+  return cloop_vars_type != NULL && Py_TYPE(object) == cloop_vars_type;
+}
+
+static inline PyObject *cloop_take_snapshot(void) {
+  PyObject *current = PyThreadState_Get()->context;
+  if (cloop_vars_type == NULL || current == NULL) return PyContext_CopyCurrent();
+  return Py_NewRef(((cloop_context *)current)->vars);
+}
+
+/* A context with the variables of a snapshot. */
+static inline PyObject *cloop_context_of(PyObject *snapshot) {
+  PyObject *context, *old;
+  if (!cloop_is_snapshot(snapshot)) return Py_NewRef(snapshot);
+  context = cloop_spare_context;
+  cloop_spare_context = NULL;
+  if (context == NULL && (context = PyContext_New()) == NULL) return NULL;
+  old = ((cloop_context *)context)->vars;
+  ((cloop_context *)context)->vars = Py_NewRef(snapshot);
+  Py_DECREF(old);
+  return context;
+}
+
+/* Gives back a context of cloop_context_of. Where nobody else has come to hold it, it is the next one. */
+static inline void cloop_drop_context(PyObject *context) {
+  cloop_context *self = (cloop_context *)context;
+  PyObject *old = self->vars;
+  if (cloop_spare_context != NULL || Py_REFCNT(context) != 1 || self->weakrefs != NULL || self->entered) {
+    Py_DECREF(context);
+    return;
+  }
+  self->vars = Py_NewRef(cloop_no_vars);
+  cloop_spare_context = context;
+  Py_DECREF(old);
+}
+
+/* As cloop_vectorcall_in, in the context of a snapshot. Where it fails, the caller gets a reference to
+ * the context that it ran in. */
+static inline int cloop_vectorcall_with(PyObject *snapshot, PyObject *callable, PyObject *const *args,
+                                        Py_ssize_t n, PyObject **failed_in) {
+  PyObject *context;
+  if (cloop_is_snapshot(snapshot)) {
+    context = cloop_context_of(snapshot);
+    if (context != NULL && cloop_vectorcall_in(context, callable, args, n) == 0) {
+      cloop_drop_context(context);
+      return 0;
+    }
+    *failed_in = context != NULL ? context : Py_NewRef(snapshot);
+    return -1;
+  }
+  if (cloop_vectorcall_in(snapshot, callable, args, n) == 0) return 0;
+  *failed_in = Py_NewRef(snapshot);
+  return -1;
+}
+
+static inline int cloop_call_with(PyObject *snapshot, PyObject *callable, PyObject *args,
+                                  PyObject **failed_in) {
+  return cloop_vectorcall_with(snapshot, callable, ((PyTupleObject *)args)->ob_item,
+                               PyTuple_GET_SIZE(args), failed_in);
+}
+
+/* Whether `context` can be a cloop_context whose variables are `vars` (any where that is NULL). */
+static inline int cloop_looks_like_context(PyObject *context, PyObject *vars) {
+  cloop_context *self = (cloop_context *)context;
+  return Py_TYPE(context)->tp_basicsize == (Py_ssize_t)sizeof(cloop_context) && self->previous == NULL &&
+         self->weakrefs == NULL && self->entered == 0 && (vars == NULL || self->vars == vars);
+}
+
+/* Looks whether contexts are what we take them for, and switches snapshots on if they are: a new
+ * context has the size, and no variables in their place but one of the interpreter's maps; a copy
+ * shares its map; setting a variable (`context.run(set_variable, None)`, which is to hold on to
+ * nothing) replaces it; and the context that is entered meanwhile is the one of the thread state. -1
+ * with an exception set where a call fails. */
+static inline int cloop_snapshots_probe(PyObject *set_variable) {
+#ifdef Py_GIL_DISABLED
+  (void)set_variable;
+#else
+  PyObject *empty = PyContext_New(), *changed = NULL, *copy = NULL;
+  PyObject *vars, *argument = Py_None;
+  int status = -1;
+  if (empty == NULL || (changed = PyContext_New()) == NULL) goto done;
+  status = 0;
+  if (!cloop_looks_like_context(empty, NULL)) goto done;
+  vars = ((cloop_context *)empty)->vars;
+  if (vars == NULL || strcmp(Py_TYPE(vars)->tp_name, "hamt") != 0) goto done;
+  status = cloop_vectorcall_in(changed, set_variable, &argument, 1);
+  if (status < 0 || !cloop_looks_like_context(changed, NULL)) goto done;
+  if (((cloop_context *)changed)->vars == vars || Py_TYPE(((cloop_context *)changed)->vars) != Py_TYPE(vars)) goto done;
+  copy = PyContext_Copy(changed);
+  if (copy == NULL || (status = PyContext_Enter(copy)) < 0) {
+    status = -1;
+    goto done;
+  }
+  if (PyThreadState_Get()->context == copy && ((cloop_context *)copy)->entered == 1 &&
+      ((cloop_context *)copy)->vars == ((cloop_context *)changed)->vars) {
+    cloop_no_vars = Py_NewRef(vars);
+    cloop_vars_type = Py_TYPE(vars);
+  }
+  status = PyContext_Exit(copy);
+done:
+  Py_XDECREF(copy);
+  Py_XDECREF(changed);
+  Py_XDECREF(empty);
+  return status;
+#endif
+  return 0;
+}
+
+#endif
