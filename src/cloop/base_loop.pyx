@@ -166,7 +166,7 @@ cdef class BaseLoop(Reactor):
     def _run_forever_cleanup(self):
         self.stopping = False
         self.thread = 0
-        self.track_all()
+        self.know_pending()
         self.poller.leave()
         set_running_loop(None)
         self._set_coroutine_origin_tracking(False)

@@ -172,23 +172,16 @@ def test_values_are_dropped_with_the_callback(loop):
 
 
 def test_a_weakly_held_context_is_not_handed_on(loop):
+    """Whoever has a weak reference to a context sees what became of that one, or nothing."""
     held = []
-
-    def first():
-        VAR.set("first")
-        # The running context itself can be had through its handle only.
-        held.append(weakref.ref(handle._context))
-
-    def second():
-        VAR.set("second")
-
-    handle = loop.call_soon(first)
-    del first
+    VAR.set("outside")
+    handle = loop.call_soon(VAR.set, "first")
+    held.append(weakref.ref(handle._context))
+    run(loop)
+    del handle
+    loop.call_soon(VAR.set, "second")
     run(loop)
     context = held[0]()
-    del handle
-    loop.call_soon(second)
-    run(loop)
     assert context is None or context[VAR] == "first"
 
 

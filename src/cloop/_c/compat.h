@@ -119,10 +119,22 @@ static inline PyObject *cloop_list_take(PyObject *list, Py_ssize_t index) {
   return item;
 }
 
-static inline void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *item) {
+static inline void cloop_list_put_taken(PyObject *list, Py_ssize_t index, PyObject *item) {
   PyObject *old = PyList_GET_ITEM(list, index);
-  PyList_SET_ITEM(list, index, Py_NewRef(item));
+  PyList_SET_ITEM(list, index, item);
   Py_DECREF(old);
+}
+
+static inline void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *item) {
+  cloop_list_put_taken(list, index, Py_NewRef(item));
+}
+
+/* The collector's header and most fields of an object that will be used soon. */
+static inline void cloop_prefetch(PyObject *object) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(object, 1);
+  __builtin_prefetch((char *)object + 64, 1);
+#endif
 }
 
 /* The next allocation of a type may be told to leave its object untracked by the collector. The flag
@@ -137,6 +149,11 @@ static inline PyObject *cloop_alloc(int untracked, PyTypeObject *type, Py_ssize_
 /* Let the collector know an object that was made untracked. */
 static inline void cloop_track(PyObject *self) {
   if (!PyObject_GC_IsTracked(self)) PyObject_GC_Track(self);
+}
+
+/* Of a type that has a place for them. */
+static inline int cloop_has_weakrefs(PyObject *self) {
+  return *(PyObject **)((char *)self + Py_TYPE(self)->tp_weaklistoffset) != NULL;
 }
 
 /* A free list for extension types that have a base class, which Cython's @freelist can't serve.

@@ -14,6 +14,8 @@ cdef extern from "Python.h":
     void Py_DECREF(PyObject *)
     void Py_XDECREF(PyObject *)
     Py_ssize_t Py_REFCNT(PyObject *)
+    PyTypeObject *Py_TYPE(PyObject *)
+    bint PyObject_GC_IsTracked(PyObject *)
 
     ctypedef enum PySendResult:
         PYGEN_RETURN
@@ -53,7 +55,10 @@ cdef extern from "compat.h":
     void CLOOP_UNLOCK(cloop_mutex *mutex)
 
     void cloop_drop_instance_dict(object o)
+    bint cloop_has_weakrefs(PyObject *object)
     void cloop_track(PyObject *object)
 
     PyObject *cloop_list_take(PyObject *list, Py_ssize_t index)
+    void cloop_prefetch(PyObject *object)
+    void cloop_list_put_taken(PyObject *list, Py_ssize_t index, PyObject *item)
     void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *item)

@@ -14,17 +14,23 @@ typedef struct {
   int entered;
 } cloop_context;
 
-static PyTypeObject *cloop_vars_type; /* NULL where contexts are not what we take them for */
-static PyObject *cloop_no_vars;
-static PyObject *cloop_spare_context; /* kept for the next call; has no variables */
+typedef struct {
+  PyTypeObject *vars_type; /* NULL where contexts are not what we take them for */
+  PyObject *no_vars;
+  PyObject *spare; /* a context without variables, kept for the next call */
+} cloop_snapshots;
+
+/* One for all modules: core/snapshot has it, the others are told where it lies. */
+static cloop_snapshots cloop_own_snapshots;
+static cloop_snapshots *cloop_shared = &cloop_own_snapshots;
 
 static inline int cloop_is_snapshot(PyObject *object) {
-  return cloop_vars_type != NULL && Py_TYPE(object) == cloop_vars_type;
+  return Py_TYPE(object) == cloop_shared->vars_type;
 }
 
 static inline PyObject *cloop_take_snapshot(void) {
   PyObject *current = PyThreadState_Get()->context;
-  if (cloop_vars_type == NULL || current == NULL) return PyContext_CopyCurrent();
+  if (cloop_shared->vars_type == NULL || current == NULL) return PyContext_CopyCurrent();
   return Py_NewRef(((cloop_context *)current)->vars);
 }
 
@@ -32,8 +38,8 @@ static inline PyObject *cloop_take_snapshot(void) {
 static inline PyObject *cloop_context_of(PyObject *snapshot) {
   PyObject *context, *old;
   if (!cloop_is_snapshot(snapshot)) return Py_NewRef(snapshot);
-  context = cloop_spare_context;
-  cloop_spare_context = NULL;
+  context = cloop_shared->spare;
+  cloop_shared->spare = NULL;
   if (context == NULL && (context = PyContext_New()) == NULL) return NULL;
   old = ((cloop_context *)context)->vars;
   ((cloop_context *)context)->vars = Py_NewRef(snapshot);
@@ -45,13 +51,43 @@ static inline PyObject *cloop_context_of(PyObject *snapshot) {
 static inline void cloop_drop_context(PyObject *context) {
   cloop_context *self = (cloop_context *)context;
   PyObject *old = self->vars;
-  if (cloop_spare_context != NULL || Py_REFCNT(context) != 1 || self->weakrefs != NULL || self->entered) {
+  if (cloop_shared->spare != NULL || Py_REFCNT(context) != 1 || self->weakrefs != NULL || self->entered) {
     Py_DECREF(context);
     return;
   }
-  self->vars = Py_NewRef(cloop_no_vars);
-  cloop_spare_context = context;
+  self->vars = Py_NewRef(cloop_shared->no_vars);
+  cloop_shared->spare = context;
   Py_DECREF(old);
+}
+
+/* As cloop_vectorcall_in, for a context of cloop_context_of, which is entered by nobody. */
+static inline int cloop_vectorcall_fresh(PyObject *context, PyObject *callable, PyObject *const *args,
+                                         Py_ssize_t n) {
+#if PY_VERSION_HEX < 0x030E0000
+  /* What PyContext_Enter and PyContext_Exit do; from 3.14 on they also tell watchers. */
+  PyThreadState *state = PyThreadState_Get();
+  cloop_context *self = (cloop_context *)context;
+  PyObject *result;
+  self->previous = state->context;
+  self->entered = 1;
+  state->context = Py_NewRef(context);
+  ++state->context_ver;
+  result = PyObject_Vectorcall(callable, args, (size_t)n, NULL);
+  if (state->context == context) {
+    state->context = self->previous;
+    ++state->context_ver;
+    self->previous = NULL;
+    self->entered = 0;
+    Py_DECREF(context);
+  } else if (PyContext_Exit(context) < 0) {
+    Py_CLEAR(result);
+  }
+  if (result == NULL) return -1;
+  Py_DECREF(result);
+  return 0;
+#else
+  return cloop_vectorcall_in(context, callable, args, n);
+#endif
 }
 
 /* As cloop_vectorcall_in, in the context of a snapshot. Where it fails, the caller gets a reference to
@@ -61,7 +97,7 @@ static inline int cloop_vectorcall_with(PyObject *snapshot, PyObject *callable, 
   PyObject *context;
   if (cloop_is_snapshot(snapshot)) {
     context = cloop_context_of(snapshot);
-    if (context != NULL && cloop_vectorcall_in(context, callable, args, n) == 0) {
+    if (context != NULL && cloop_vectorcall_fresh(context, callable, args, n) == 0) {
       cloop_drop_context(context);
       return 0;
     }
@@ -79,6 +115,11 @@ static inline int cloop_call_with(PyObject *snapshot, PyObject *callable, PyObje
                                PyTuple_GET_SIZE(args), failed_in);
 }
 
+static inline int cloop_call_one_with(PyObject *snapshot, PyObject *callable, PyObject *argument,
+                                      PyObject **failed_in) {
+  return cloop_vectorcall_with(snapshot, callable, &argument, 1, failed_in);
+}
+
 /* Whether `context` can be a cloop_context whose variables are `vars` (any where that is NULL). */
 static inline int cloop_looks_like_context(PyObject *context, PyObject *vars) {
   cloop_context *self = (cloop_context *)context;
@@ -89,14 +130,15 @@ static inline int cloop_looks_like_context(PyObject *context, PyObject *vars) {
 /* Looks whether contexts are what we take them for, and switches snapshots on if they are: a new
  * context has the size, and no variables in their place but one of the interpreter's maps; a copy
  * shares its map; setting a variable (`context.run(set_variable, None)`, which is to hold on to
- * nothing) replaces it; and the context that is entered meanwhile is the one of the thread state. -1
+ * nothing) replaces it; and a context that is entered is the one of the thread state and knows the one before. -1
  * with an exception set where a call fails. */
 static inline int cloop_snapshots_probe(PyObject *set_variable) {
 #ifdef Py_GIL_DISABLED
   (void)set_variable;
+  return 0;
 #else
   PyObject *empty = PyContext_New(), *changed = NULL, *copy = NULL;
-  PyObject *vars, *argument = Py_None;
+  PyObject *vars, *outer, *argument = Py_None;
   int status = -1;
   if (empty == NULL || (changed = PyContext_New()) == NULL) goto done;
   status = 0;
@@ -106,15 +148,16 @@ static inline int cloop_snapshots_probe(PyObject *set_variable) {
   status = cloop_vectorcall_in(changed, set_variable, &argument, 1);
   if (status < 0 || !cloop_looks_like_context(changed, NULL)) goto done;
   if (((cloop_context *)changed)->vars == vars || Py_TYPE(((cloop_context *)changed)->vars) != Py_TYPE(vars)) goto done;
+  outer = PyThreadState_Get()->context;
   copy = PyContext_Copy(changed);
   if (copy == NULL || (status = PyContext_Enter(copy)) < 0) {
     status = -1;
     goto done;
   }
-  if (PyThreadState_Get()->context == copy && ((cloop_context *)copy)->entered == 1 &&
+  if (PyThreadState_Get()->context == copy && ((cloop_context *)copy)->previous == outer && ((cloop_context *)copy)->entered == 1 &&
       ((cloop_context *)copy)->vars == ((cloop_context *)changed)->vars) {
-    cloop_no_vars = Py_NewRef(vars);
-    cloop_vars_type = Py_TYPE(vars);
+    cloop_shared->no_vars = Py_NewRef(vars);
+    cloop_shared->vars_type = Py_TYPE(vars);
   }
   status = PyContext_Exit(copy);
 done:
@@ -123,7 +166,6 @@ done:
   Py_XDECREF(empty);
   return status;
 #endif
-  return 0;
 }
 
 #endif

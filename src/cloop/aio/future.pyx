@@ -20,6 +20,7 @@ from cloop._c.pyapi cimport (
 )
 from cloop.core.counts cimport register
 from cloop.core.handle cimport caller_stack, new_handle, report
+from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with, context_of, take_snapshot
 
 cdef extern from *:
@@ -29,6 +30,8 @@ cdef extern from *:
     """
     void install_free_list "futures_install"(PyTypeObject *type)
     long live "futures_live"
+
+snapshot.cloop_shared = snapshot.shared_snapshots()
 
 cdef object CancelledError = exceptions.CancelledError
 cdef object InvalidStateError = exceptions.InvalidStateError

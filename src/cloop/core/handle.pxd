@@ -8,6 +8,8 @@ It is tracked as soon as it could be part of a cycle of garbage: when it was can
 run and somebody still holds it, and, for those that are pending, when the loop stops running.
 """
 
+from cpython.object cimport PyObject
+
 from cloop._c.pyapi cimport NoResult
 
 cdef class Handle:
@@ -41,6 +43,9 @@ cdef NoResult from_context(Handle self, object context) except NoResult.EXC
 
 # The stack of whoever called into compiled code, for debug mode.
 cdef object caller_stack()
+
+# Takes the reference to a handle that has run and that nobody else holds.
+cdef void retire(PyObject *owner) noexcept
 
 # Gives it the context that it will run in, for whoever holds the handle to see.
 cdef NoResult keep_context(Handle self) except NoResult.EXC

@@ -115,6 +115,8 @@ cdef class Reactor:
 
         NoResult hook(self) except NoResult.EXC
         NoResult unhook(self) except NoResult.EXC
+        # The loop stops running: the collector is to know what is pending, at once or when it asks.
+        NoResult know_pending(self) except NoResult.EXC
         # Let the collector know everything that is pending.
         void track_all(self) noexcept
         NoResult leave_raising(self) except NoResult.EXC

@@ -31,6 +31,7 @@ from libc.stdint cimport uint32_t
 from cloop._c.clock cimport monotonic_ns, ns_from_seconds
 from cloop._c.pyapi cimport (
     Py_DECREF,
+    Py_None,
     Py_REFCNT,
     PyContext_CopyCurrent,
     PyErr_CheckSignals,
@@ -39,7 +40,7 @@ from cloop._c.pyapi cimport (
     cloop_take_exception,
     cloop_track,
 )
-from cloop.core.handle cimport caller_stack, drop, keep_context, new_handle, run_handle
+from cloop.core.handle cimport caller_stack, drop, keep_context, new_handle, retire, run_handle
 from cloop.core.timer cimport new_timer
 from cloop.poll.poller cimport READ, WRITE
 
@@ -244,11 +245,13 @@ cdef class Reactor:
     cdef NoResult expire(self) except NoResult.EXC:
         """Move the timers that are due to the ready deque."""
         cdef ns_t now = ns_from_seconds(self.time()) if self.own_time else monotonic_ns()
-        cdef TimerHandle handle
+        cdef PyObject *handle
         while self.timers.count and self.timers.keys[0].deadline <= now:
             handle = self.timers.pop()
-            if handle is not None:
-                self.ready.push(handle, run_handle)
+            if handle == Py_None:
+                Py_DECREF(handle)
+            else:
+                self.ready.push_taken(handle, run_handle)
         return NoResult.OK
 
     # This is the only place where callbacks are called, but for run_ready_debug: what that does for
@@ -263,14 +266,19 @@ cdef class Reactor:
         while n and ready.count:
             n -= 1
             owner = ready.pop(&run)
+            ready.prefetch()
             if run != self.sticky_run and self.current is not None:
                 self.leave(self)
             if run == run_handle and Py_REFCNT(owner) > 1:
                 keep_context(<Handle>owner)
             result = (<quiet_run_t>run)(<object>owner)
-            if run == run_handle and Py_REFCNT(owner) > 1:
+            if run != run_handle:
+                Py_DECREF(owner)
+            elif Py_REFCNT(owner) > 1:
                 cloop_track(owner)
-            Py_DECREF(owner)
+                Py_DECREF(owner)
+            else:
+                retire(owner)
             if result == NoResult.EXC:
                 return self.leave_raising()
         if self.current is not None:
@@ -330,6 +338,13 @@ cdef class Reactor:
             hooked_loops.discard(self)
             if not hooked_loops and track_before_collection in gc.callbacks:
                 gc.callbacks.remove(track_before_collection)
+        return NoResult.OK
+
+    cdef NoResult know_pending(self) except NoResult.EXC:
+        if self.ready.count + self.timers.count < MANY_HANDLES:
+            self.track_all()
+        elif not self.hooked:
+            self.hook()
         return NoResult.OK
 
     cdef void track_all(self) noexcept:

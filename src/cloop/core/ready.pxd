@@ -11,7 +11,14 @@ thread.
 cimport cython
 from cpython.object cimport PyObject
 
-from cloop._c.pyapi cimport NoResult, cloop_list_put, cloop_list_take
+from cloop._c.pyapi cimport (
+    NoResult,
+    Py_DECREF,
+    cloop_list_put,
+    cloop_list_put_taken,
+    cloop_list_take,
+    cloop_prefetch,
+)
 
 # Runs an entry. Exceptions of user code are reported by the function itself; what it raises
 # (KeyboardInterrupt, SystemExit, an error of ours) ends the loop's run.
@@ -40,6 +47,24 @@ cdef class Ready:
             self.functions[slot] = run
             self.count += 1
             return NoResult.OK
+
+        inline NoResult push_taken(self, PyObject *owner, run_t run) except NoResult.EXC:
+            """The same with the caller's reference, which is gone in any case."""
+            if self.count > self.mask:
+                try:
+                    self.grow()
+                except BaseException:
+                    Py_DECREF(owner)
+                    raise
+            cdef size_t slot = (self.head + self.count) & self.mask
+            cloop_list_put_taken(<PyObject *>self.owners, slot, owner)
+            self.functions[slot] = run
+            self.count += 1
+            return NoResult.OK
+
+        inline void prefetch(self) noexcept:
+            """Begin to load the entry after the next into the cache."""
+            cloop_prefetch(<PyObject *>(self.owners[(self.head + 1) & self.mask]))
 
         inline PyObject *pop(self, run_t *run) noexcept:
             """Take the oldest entry; there must be one. The reference is the caller's."""

@@ -11,15 +11,26 @@ Where contexts are not what we take them for (found out at import), a snapshot i
 
 from cpython.object cimport PyObject
 
-# The variables of the running context.
-cdef object take_snapshot()
+cdef extern from "snapshot.h":
+    # The variables of the running context.
+    object take_snapshot "cloop_take_snapshot"()
 
-# A context with these variables, a new one for each call. A context stays what it is.
-cdef object context_of(object snapshot)
+    # A context with these variables, a new one for each call. A context stays what it is.
+    object context_of "cloop_context_of"(object snapshot)
 
-# Calls in the context of a snapshot, or in a context, and drops the result: 0, or -1 with the
-# exception set, for the caller to take. Then `failed_in` is a new reference to the context that it
-# ran in, for the report.
-cdef int call_with(object snapshot, object callable, tuple args, PyObject **failed_in) noexcept
-cdef int call_one_with(object snapshot, object callable, object argument,
-                       PyObject **failed_in) noexcept
+    # Calls in the context of a snapshot, or in a context, and drops the result: 0, or -1 with the
+    # exception set, for the caller to take. Then `failed_in` is a new reference to the context that
+    # it ran in, for the report.
+    int call_with "cloop_call_with"(object snapshot, object callable, object args,
+                                    PyObject **failed_in)
+    int call_one_with "cloop_call_one_with"(object snapshot, object callable, object argument,
+                                            PyObject **failed_in)
+
+    ctypedef struct cloop_snapshots:
+        void *vars_type
+
+    # Where the state lies that all modules share. Who cimports the above, does this first:
+    # cloop_shared = shared_snapshots()
+    cloop_snapshots *cloop_shared
+
+cdef cloop_snapshots *shared_snapshots() noexcept

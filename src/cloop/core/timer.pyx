@@ -6,9 +6,11 @@ TimerHandle is derived from CPython's asyncio/events.py (PSF License Agreement).
 from asyncio import events
 
 from cpython.object cimport PyObject, PyTypeObject
-from libc.stdlib cimport free, realloc
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport free, qsort, realloc
+from libc.string cimport memmove
 
-from cloop._c.pyapi cimport Py_DECREF, cloop_list_put, cloop_list_take, cloop_track
+from cloop._c.pyapi cimport CLOOP_DEBUG, Py_DECREF, Py_None, cloop_list_put, cloop_list_take, cloop_track
 from cloop.core.counts cimport register
 from cloop.core.handle cimport caller_stack, drop, set_up
 
@@ -21,9 +23,19 @@ cdef extern from *:
     void next_untracked "timers_next_untracked"()
     long live "timers_live"
 
-# Below this many cancelled timers a sweep is not worth its pass.
 cdef enum:
+    FIRST_CAPACITY = 64
+    # Below this many cancelled timers a sweep is not worth its pass.
     MIN_CANCELLED = 64
+    # A rank: 36 bits of sequence, 28 of slot.
+    SLOT_BITS = 28
+    SLOT_MASK = (1 << 28) - 1
+    # The four children of a key lie in one line of the cache.
+    LINE = 64
+    # Debug builds renumber often, so that tests see it.
+    DEBUG_SEQUENCES = 1000
+
+cdef uint64_t LAST_SEQUENCE = (<uint64_t>1 << 36) - 1
 
 cdef object asyncio_timer_handle = events.TimerHandle
 
@@ -46,12 +58,10 @@ cdef class TimerHandle(Handle):
 
     def cancel(self):
         """Keep the callback from being called; does nothing once it was called or cancelled."""
-        cdef TimerHeap heap = self.heap
-        if heap is not None and not self.cancelled_:
-            drop(self)
-            heap.cancel(self)
-        else:
-            drop(self)
+        cdef bint scheduled = is_scheduled(self)
+        drop(self)
+        if scheduled:
+            self.heap.cancel(self)
 
     def _repr_info(self):
         info = Handle._repr_info(self)
@@ -95,7 +105,7 @@ cdef class TimerHandle(Handle):
 
     @property
     def _scheduled(self):
-        return self.heap is not None
+        return is_scheduled(self)
 
 install_free_list(<PyTypeObject *>TimerHandle)
 register("timers", &live)
@@ -109,8 +119,18 @@ cdef TimerHandle new_timer(object loop, double when, object callback, tuple args
     self.when_ = when
     return self
 
-cdef inline bint before(Key a, Key b) noexcept nogil:
-    return a.deadline < b.deadline or (a.deadline == b.deadline and a.sequence < b.sequence)
+cdef inline bint is_scheduled(TimerHandle self) noexcept:
+    return self.heap is not None and self.heap.handles[self.slot] is self
+
+cdef inline bint before(Key *a, Key *b) noexcept nogil:
+    # Without a branch: which of two timers is first can't be predicted.
+    return (a.deadline < b.deadline) | ((a.deadline == b.deadline) & (a.rank < b.rank))
+
+cdef inline size_t slot_of(Key key) noexcept nogil:
+    return key.rank & SLOT_MASK
+
+cdef int compare(const void *a, const void *b) noexcept nogil:
+    return before(<Key *>b, <Key *>a) - before(<Key *>a, <Key *>b)
 
 cdef class TimerHeap:
     """A 4-ary min-heap of timers."""
@@ -119,119 +139,151 @@ cdef class TimerHeap:
         self.handles = []
 
     def __dealloc__(self):
-        free(self.keys)
+        free(self.block)
         free(self.free_slots)
 
-    cdef NoResult reserve(self) except NoResult.EXC:
-        """Make room for more entries."""
-        cdef size_t old = self.capacity
-        cdef size_t capacity = max(old * 2, <size_t>64)
-        # The list first: allocating may run the collector, finalizers and so this method.
-        cdef list more = [None] * (capacity - old)
-        if self.capacity != old:
-            return NoResult.OK
-        cdef Key *keys = <Key *>realloc(self.keys, capacity * sizeof(Key))
-        if keys == NULL:
+    cdef NoResult reserve_key(self) except NoResult.EXC:
+        """Make room for more keys, keys[1] at the beginning of a line."""
+        cdef size_t capacity = max(self.capacity * 2, <size_t>FIRST_CAPACITY)
+        cdef size_t old_offset = <char *>self.keys - <char *>self.block
+        cdef void *block = realloc(self.block, capacity * sizeof(Key) + LINE)
+        if block == NULL:
             raise MemoryError
-        self.keys = keys
-        cdef size_t *free_slots = <size_t *>realloc(self.free_slots, capacity * sizeof(size_t))
-        if free_slots == NULL:
-            raise MemoryError
-        self.free_slots = free_slots
-        self.handles.extend(more)
-        cdef size_t slot
-        for slot in range(old, capacity):
-            free_slots[self.free_count] = old + capacity - 1 - slot
-            self.free_count += 1
+        cdef size_t offset = (LINE - (<uintptr_t>block + sizeof(Key)) % LINE) % LINE
+        if self.block != NULL and offset != old_offset:
+            memmove(<char *>block + offset, <char *>block + old_offset, self.count * sizeof(Key))
+        self.block = block
+        self.keys = <Key *>(<char *>block + offset)
         self.capacity = capacity
         return NoResult.OK
 
-    cdef void sift_up(self, size_t hole, Key key) noexcept:
-        """Move the hole up to where `key` belongs and put it there."""
+    cdef NoResult reserve_slot(self) except NoResult.EXC:
+        """Make sure that all slots and one more can be free."""
+        cdef size_t capacity = self.free_capacity
+        cdef uint32_t *free_slots
+        if len(self.handles) < capacity:
+            return NoResult.OK
+        capacity = max(capacity * 2, <size_t>FIRST_CAPACITY)
+        if capacity > SLOT_MASK + 1:
+            raise MemoryError("too many timers")
+        free_slots = <uint32_t *>realloc(self.free_slots, capacity * sizeof(uint32_t))
+        if free_slots == NULL:
+            raise MemoryError
+        self.free_slots = free_slots
+        self.free_capacity = capacity
+        return NoResult.OK
+
+    cdef void sift_up(self, size_t hole, Key key, size_t top) noexcept:
+        """Move the hole up to where `key` belongs, `top` at most, and put it there."""
         cdef Key *keys = self.keys
         cdef size_t parent
-        while hole > 0:
+        while hole > top:
             parent = (hole - 1) >> 2
-            if not before(key, keys[parent]):
+            if not before(&key, &keys[parent]):
                 break
             keys[hole] = keys[parent]
             hole = parent
         keys[hole] = key
 
     cdef void sift_down(self, size_t hole, Key key) noexcept:
-        """Move the hole down to where `key` belongs and put it there."""
+        """Move the hole down to where `key` belongs and put it there.
+
+        First down to a leaf and then up: a key that comes from the bottom belongs there, so that
+        comparing it with each level's first would be in vain.
+        """
         cdef Key *keys = self.keys
-        cdef size_t child, best, last
-        while True:
+        cdef size_t top = hole
+        cdef size_t child, left, right
+        while (hole << 2) + 4 < self.count:
             child = (hole << 2) + 1
-            if child >= self.count:
-                break
-            best = child
-            last = min(child + 4, self.count)
-            child += 1
-            while child < last:
-                if before(keys[child], keys[best]):
-                    best = child
-                child += 1
-            if not before(keys[best], key):
-                break
-            keys[hole] = keys[best]
-            hole = best
-        keys[hole] = key
+            left = child + before(&keys[child + 1], &keys[child])
+            right = child + 2 + before(&keys[child + 3], &keys[child + 2])
+            child = left + (right - left) * before(&keys[right], &keys[left])
+            keys[hole] = keys[child]
+            hole = child
+        child = (hole << 2) + 1
+        if child < self.count:
+            left = child
+            for right in range(child + 1, self.count):
+                if before(&keys[right], &keys[left]):
+                    left = right
+            keys[hole] = keys[left]
+            hole = left
+        self.sift_up(hole, key, top)
+
+    cdef void renumber(self) noexcept:
+        """Give the keys sequence numbers from 0, in the order of those that they have."""
+        cdef size_t i
+        # What is sorted is a heap.
+        qsort(self.keys, self.count, sizeof(Key), compare)
+        for i in range(self.count):
+            self.keys[i].rank = <uint64_t>i << SLOT_BITS | slot_of(self.keys[i])
+        self.sequence = self.count
 
     cdef NoResult push(self, TimerHandle handle, ns_t deadline) except NoResult.EXC:
-        while self.free_count == 0:
-            self.reserve()
-        self.free_count -= 1
         cdef Key key
+        if self.count == self.capacity:
+            self.reserve_key()
+        if self.sequence >= LAST_SEQUENCE or CLOOP_DEBUG and self.sequence % DEBUG_SEQUENCES == 0:
+            self.renumber()
+        if self.free_count:
+            self.free_count -= 1
+            handle.slot = self.free_slots[self.free_count]
+            cloop_list_put(<PyObject *>self.handles, handle.slot, <PyObject *>handle)
+        else:
+            self.reserve_slot()
+            handle.slot = len(self.handles)
+            self.handles.append(handle)
         key.deadline = deadline
-        key.sequence = self.sequence
-        key.slot = self.free_slots[self.free_count]
+        key.rank = self.sequence << SLOT_BITS | handle.slot
         self.sequence += 1
         handle.heap = self
-        handle.slot = key.slot
         self.count += 1
-        self.sift_up(self.count - 1, key)
-        cloop_list_put(<PyObject *>self.handles, key.slot, <PyObject *>handle)
+        self.sift_up(self.count - 1, key, 0)
         return NoResult.OK
 
-    cdef TimerHandle pop(self):
-        cdef size_t slot = self.keys[0].slot
+    cdef inline void free_slot(self, size_t slot) noexcept:
+        self.free_slots[self.free_count] = slot
+        self.free_count += 1
+
+    cdef PyObject *pop(self) noexcept:
+        cdef size_t slot = slot_of(self.keys[0])
         self.count -= 1
         if self.count > 0:
             self.sift_down(0, self.keys[self.count])
-        self.free_slots[self.free_count] = slot
-        self.free_count += 1
-        cdef PyObject *taken = cloop_list_take(<PyObject *>self.handles, slot)
-        cdef object first = <object>taken
-        Py_DECREF(taken)
-        if first is None:
+        self.free_slot(slot)
+        # The handle itself is not looked at: with many due it would come into the cache twice.
+        cdef PyObject *first = cloop_list_take(<PyObject *>self.handles, slot)
+        if first == Py_None:
             self.cancelled -= 1
-            return None
-        (<TimerHandle>first).heap = None
-        return <TimerHandle>first
+        return first
 
-    cdef NoResult prune(self) except NoResult.EXC:
-        while self.count and self.handles[self.keys[0].slot] is None:
-            self.pop()
-        return NoResult.OK
+    cdef void prune(self) noexcept:
+        while self.count and self.handles[slot_of(self.keys[0])] is None:
+            Py_DECREF(self.pop())
 
     cdef NoResult cancel(self, TimerHandle handle) except NoResult.EXC:
-        handle.heap = None
+        cdef size_t slot = handle.slot
+        if slot_of(self.keys[self.count - 1]) == slot:
+            # A timer that was set last is often the first to go, and its key still the last.
+            self.count -= 1
+            self.free_slot(slot)
+            cloop_list_put(<PyObject *>self.handles, slot, <PyObject *>None)
+            return NoResult.OK
         self.cancelled += 1
-        cloop_list_put(<PyObject *>self.handles, handle.slot, <PyObject *>None)
+        cloop_list_put(<PyObject *>self.handles, slot, <PyObject *>None)
         if self.cancelled > MIN_CANCELLED and 2 * self.cancelled > self.count:
             self.sweep()
         return NoResult.OK
 
     cdef void sweep(self) noexcept:
         """Drop the keys of cancelled timers in one pass and restore the heap's order."""
-        cdef size_t i
+        cdef size_t i, slot
         cdef size_t kept = 0
         for i in range(self.count):
-            if self.handles[self.keys[i].slot] is None:
-                self.free_slots[self.free_count] = self.keys[i].slot
-                self.free_count += 1
+            slot = slot_of(self.keys[i])
+            if self.handles[slot] is None:
+                self.free_slot(slot)
             else:
                 self.keys[kept] = self.keys[i]
                 kept += 1
@@ -250,17 +302,17 @@ cdef class TimerHeap:
             return
         self.any_untracked = False
         for i in range(self.count):
-            handle = <PyObject *>(self.handles[self.keys[i].slot])
+            handle = <PyObject *>(self.handles[slot_of(self.keys[i])])
             if handle != <PyObject *>None:
                 cloop_track(handle)
 
     def clear(self):
         """Drop every timer."""
         while self.count:
-            self.pop()
+            Py_DECREF(self.pop())
 
     def snapshot(self):
         """The scheduled timers in heap order, as a list."""
         cdef size_t i
-        found = [self.handles[self.keys[i].slot] for i in range(self.count)]
+        found = [self.handles[slot_of(self.keys[i])] for i in range(self.count)]
         return [handle for handle in found if handle is not None]

@@ -23,6 +23,7 @@ from cloop._c.pyapi cimport (
 )
 from cloop.core.counts cimport register
 from cloop.core.handle cimport new_handle, report
+from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
@@ -44,6 +45,8 @@ ctypedef NoResult (*quiet_step_t)(BaseTransport self) noexcept
 # asyncio's own size; a larger one has no effect on what TCP's windows deliver at once.
 cdef enum:
     SCRATCH_SIZE = 262144
+
+snapshot.cloop_shared = snapshot.shared_snapshots()
 
 cdef long live = 0
 register("transports", &live)
