@@ -155,15 +155,13 @@ def test_values_are_dropped_with_the_callback(loop):
     class Value:
         pass
 
-    value = Value()
-    watched = weakref.ref(value)
-
     def scheduler():
+        value = Value()
         VAR.set(value)
         loop.call_soon(lambda: None)
+        return weakref.ref(value)
 
-    contextvars.Context().run(scheduler)
-    del value
+    watched = contextvars.Context().run(scheduler)
     assert watched() is not None
     run(loop)
     run(loop)

@@ -10,7 +10,6 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport (
     Py_DECREF,
-    Py_INCREF,
     Py_TYPE,
     PyObject_GC_IsTracked,
     cloop_has_weakrefs,
@@ -27,25 +26,29 @@ cdef extern from *:
     static long handles_live;
     CLOOP_FREELIST(handles, 256, &handles_live)
 
-    /* Spare handles would be missed by the memory checkers, and have no lock. */
+    /* Handles that have run and that nobody else held, with empty fields: the next ones. Unlike what
+     * is in the free list they never died, which costs most. They have no lock, and the memory
+     * checkers would miss them. */
     #if CLOOP_DEBUG || defined(Py_GIL_DISABLED)
-    #define MANY_SPARE 0
-    static PyObject *spare[1];
+    static inline PyObject *take_spare(void) { return NULL; }
+    static inline int keep_spare(PyObject *self) { (void)self; return 0; }
     #else
-    #define MANY_SPARE 16384
-    static PyObject *spare[MANY_SPARE];
+    static PyObject *spare[16384];
+    static size_t spare_count;
+    static inline PyObject *take_spare(void) { return spare_count > 0 ? spare[--spare_count] : NULL; }
+    static inline int keep_spare(PyObject *self) {
+      if (spare_count == sizeof spare / sizeof *spare) return 0;
+      spare[spare_count++] = self;
+      return 1;
+    }
     #endif
-    static int spare_count;
     """
     void install_free_list "handles_install"(PyTypeObject *type)
     void next_untracked "handles_next_untracked"()
     long live "handles_live"
 
-    # Handles that have run and that nobody else held, with empty fields: the next ones. Unlike what
-    # is in the free list they never died, which costs most.
-    const int MANY_SPARE
-    PyObject *spare[1]
-    int spare_count
+    PyObject *take_spare()  # NULL if there is none
+    bint keep_spare(PyObject *handle)  # whether there was room for it
 
 snapshot.cloop_shared = snapshot.shared_snapshots()
 
@@ -157,12 +160,11 @@ cdef NoResult from_context(Handle self, object context) except NoResult.EXC:
 
 
 cdef Handle new_handle(object loop, object callback, tuple args, object context, bint untracked):
-    global spare_count
     cdef Handle self
-    if spare_count > 0:
-        spare_count -= 1
-        self = <Handle>spare[spare_count]
-        Py_DECREF(spare[spare_count])
+    cdef PyObject *spare = take_spare()
+    if spare != NULL:
+        self = <Handle>spare
+        Py_DECREF(spare)
         if not untracked:
             cloop_track(<PyObject *>self)
     else:
@@ -174,19 +176,19 @@ cdef Handle new_handle(object loop, object callback, tuple args, object context,
 
 
 cdef void retire(PyObject *owner) noexcept:
-    global spare_count
-    cdef Handle self = <Handle>owner
-    if (spare_count >= MANY_SPARE or Py_TYPE(owner) != <PyTypeObject *>Handle or self.cancelled_
-            or PyObject_GC_IsTracked(owner) or cloop_has_weakrefs(owner)):
-        Py_DECREF(owner)
-        return
-    self.callback = self.args = self.context = self.loop = self.origin = None
-    # What died with these may have run anything, but could not reach this handle.
-    if spare_count < MANY_SPARE:
-        Py_INCREF(owner)
-        spare[spare_count] = owner
-        spare_count += 1
+    if (Py_TYPE(owner) == <PyTypeObject *>Handle and not (<Handle>owner).cancelled_
+            and not PyObject_GC_IsTracked(owner) and not cloop_has_weakrefs(owner)):
+        # What dies with these may run anything, but can't reach this handle.
+        empty(<Handle>owner)
+        if keep_spare(owner):
+            return
     Py_DECREF(owner)
+
+
+cdef inline void empty(Handle self) noexcept:
+    self.callback = self.args = self.context = self.loop = None
+    if self.origin is not None:
+        self.origin = None
 
 
 cdef NoResult drop(Handle self) except NoResult.EXC:

@@ -40,6 +40,7 @@ cdef class TimerHeap:
         size_t free_count
         size_t free_capacity   # never less than the length of `handles`
         void *block          # the memory that `keys` lies in
+        size_t offset        # bytes from there to `keys`
         Key *keys            # in heap order
         size_t capacity      # of keys
         size_t count         # keys, those of cancelled timers included

@@ -145,14 +145,14 @@ cdef class TimerHeap:
     cdef NoResult reserve_key(self) except NoResult.EXC:
         """Make room for more keys, keys[1] at the beginning of a line."""
         cdef size_t capacity = max(self.capacity * 2, <size_t>FIRST_CAPACITY)
-        cdef size_t old_offset = <char *>self.keys - <char *>self.block
         cdef void *block = realloc(self.block, capacity * sizeof(Key) + LINE)
         if block == NULL:
             raise MemoryError
         cdef size_t offset = (LINE - (<uintptr_t>block + sizeof(Key)) % LINE) % LINE
-        if self.block != NULL and offset != old_offset:
-            memmove(<char *>block + offset, <char *>block + old_offset, self.count * sizeof(Key))
+        if offset != self.offset:
+            memmove(<char *>block + offset, <char *>block + self.offset, self.count * sizeof(Key))
         self.block = block
+        self.offset = offset
         self.keys = <Key *>(<char *>block + offset)
         self.capacity = capacity
         return NoResult.OK
