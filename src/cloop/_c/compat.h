@@ -57,18 +57,6 @@ static inline void cloop_set_exception(PyObject *exception) {
 #endif
 }
 
-/* Calls with `n` arguments in a context and drops the result: 0, or -1 with the exception set. */
-static inline int cloop_vectorcall_in(PyObject *context, PyObject *callable, PyObject *const *args,
-                                      Py_ssize_t n) {
-  PyObject *result;
-  if (PyContext_Enter(context) < 0) return -1;
-  result = PyObject_Vectorcall(callable, args, (size_t)n, NULL);
-  if (PyContext_Exit(context) < 0) Py_CLEAR(result);
-  if (result == NULL) return -1;
-  Py_DECREF(result);
-  return 0;
-}
-
 /* Resumes a coroutine or generator: what it yielded (PYGEN_NEXT) or returned (PYGEN_RETURN). With
  * PYGEN_ERROR the result is None and the exception stays set, for the caller to take. */
 static inline PyObject *cloop_send(PyObject *coro, int *status) {

@@ -29,9 +29,6 @@ cdef extern from "Python.h":
     object PyContext_Copy(object context)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
-    # The same for who looks at the result and takes the exception.
-    int enter_context "PyContext_Enter"(object context)
-    int leave_context "PyContext_Exit"(object context)
 
     object PyObject_CallNoArgs(object callable)
     object PyObject_CallOneArg(object callable, object argument)

@@ -24,6 +24,49 @@ typedef struct {
 static cloop_snapshots cloop_own_snapshots;
 static cloop_snapshots *cloop_shared = &cloop_own_snapshots;
 
+/* PyContext_Enter and PyContext_Exit. Up to 3.13 they only change what is here; from 3.14 on they also
+ * tell watchers. */
+#if PY_VERSION_HEX < 0x030E0000
+static inline int cloop_enter(PyObject *context) {
+  PyThreadState *state = PyThreadState_Get();
+  cloop_context *self = (cloop_context *)context;
+  if (cloop_shared->vars_type == NULL || !PyContext_CheckExact(context) || self->entered)
+    return PyContext_Enter(context);
+  self->previous = state->context;
+  self->entered = 1;
+  state->context = Py_NewRef(context);
+  ++state->context_ver;
+  return 0;
+}
+
+static inline int cloop_leave(PyObject *context) {
+  PyThreadState *state = PyThreadState_Get();
+  cloop_context *self = (cloop_context *)context;
+  if (cloop_shared->vars_type == NULL || state->context != context) return PyContext_Exit(context);
+  state->context = self->previous;
+  self->previous = NULL;
+  self->entered = 0;
+  ++state->context_ver;
+  Py_DECREF(context);
+  return 0;
+}
+#else
+#define cloop_enter PyContext_Enter
+#define cloop_leave PyContext_Exit
+#endif
+
+/* Calls with `n` arguments in a context and drops the result: 0, or -1 with the exception set. */
+static inline int cloop_vectorcall_in(PyObject *context, PyObject *callable, PyObject *const *args,
+                                      Py_ssize_t n) {
+  PyObject *result;
+  if (cloop_enter(context) < 0) return -1;
+  result = PyObject_Vectorcall(callable, args, (size_t)n, NULL);
+  if (cloop_leave(context) < 0) Py_CLEAR(result);
+  if (result == NULL) return -1;
+  Py_DECREF(result);
+  return 0;
+}
+
 static inline int cloop_is_snapshot(PyObject *object) {
   return Py_TYPE(object) == cloop_shared->vars_type;
 }
@@ -60,36 +103,6 @@ static inline void cloop_drop_context(PyObject *context) {
   Py_DECREF(old);
 }
 
-/* As cloop_vectorcall_in, for a context of cloop_context_of, which is entered by nobody. */
-static inline int cloop_vectorcall_fresh(PyObject *context, PyObject *callable, PyObject *const *args,
-                                         Py_ssize_t n) {
-#if PY_VERSION_HEX < 0x030E0000
-  /* What PyContext_Enter and PyContext_Exit do; from 3.14 on they also tell watchers. */
-  PyThreadState *state = PyThreadState_Get();
-  cloop_context *self = (cloop_context *)context;
-  PyObject *result;
-  self->previous = state->context;
-  self->entered = 1;
-  state->context = Py_NewRef(context);
-  ++state->context_ver;
-  result = PyObject_Vectorcall(callable, args, (size_t)n, NULL);
-  if (state->context == context) {
-    state->context = self->previous;
-    ++state->context_ver;
-    self->previous = NULL;
-    self->entered = 0;
-    Py_DECREF(context);
-  } else if (PyContext_Exit(context) < 0) {
-    Py_CLEAR(result);
-  }
-  if (result == NULL) return -1;
-  Py_DECREF(result);
-  return 0;
-#else
-  return cloop_vectorcall_in(context, callable, args, n);
-#endif
-}
-
 /* As cloop_vectorcall_in, in the context of a snapshot. Where it fails, the caller gets a reference to
  * the context that it ran in. */
 static inline int cloop_vectorcall_with(PyObject *snapshot, PyObject *callable, PyObject *const *args,
@@ -97,7 +110,7 @@ static inline int cloop_vectorcall_with(PyObject *snapshot, PyObject *callable, 
   PyObject *context;
   if (cloop_is_snapshot(snapshot)) {
     context = cloop_context_of(snapshot);
-    if (context != NULL && cloop_vectorcall_fresh(context, callable, args, n) == 0) {
+    if (context != NULL && cloop_vectorcall_in(context, callable, args, n) == 0) {
       cloop_drop_context(context);
       return 0;
     }

@@ -24,8 +24,6 @@ from cython.cimports.cloop._c.pyapi import (
     cloop_set_exception,
     cloop_take_exception,
     cloop_throw,
-    enter_context,
-    leave_context,
 )
 from cython.cimports.cloop.aio.future import FINISHED, PENDING, Future, default_loop
 from cython.cimports.cloop.aio.registry import (
@@ -34,7 +32,11 @@ from cython.cimports.cloop.aio.registry import (
     register_foreign,
     swap_current_task,
 )
+from cython.cimports.cloop.core import snapshot
 from cython.cimports.cloop.core.reactor import link_node, unlink_node
+from cython.cimports.cloop.core.snapshot import enter_context, leave_context
+
+snapshot.cloop_shared = snapshot.shared_snapshots()
 
 asyncio_task = tasks.Task
 iscoroutine = coroutines.iscoroutine

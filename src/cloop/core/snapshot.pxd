@@ -26,6 +26,10 @@ cdef extern from "snapshot.h":
     int call_one_with "cloop_call_one_with"(object snapshot, object callable, object argument,
                                             PyObject **failed_in)
 
+    # PyContext_Enter and PyContext_Exit, for who looks at the result and takes the exception.
+    int enter_context "cloop_enter"(object context)
+    int leave_context "cloop_leave"(object context)
+
     ctypedef struct cloop_snapshots:
         void *vars_type
 

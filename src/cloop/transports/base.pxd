@@ -23,15 +23,6 @@ from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor
 from cloop.transports.flow cimport Flow
 
-# What many connections of one loop share: memory to receive into. Data is copied out of it before
-# anything else runs, so it is free again by then.
-cdef class Scratch:
-    cdef:
-        char *memory
-        size_t size
-
-cdef Scratch scratch_of(Reactor loop)
-
 cdef class BaseTransport(Flow):
     cdef:
         object sock            # kept after it is closed, for get_extra_info("socket")

@@ -9,7 +9,6 @@ from cloop.transports.flow import Flow
 def is_claimed(loop: Reactor, sock: socket) -> bool: ...
 
 @final
-class Scratch: ...
 
 @final
 class Step:

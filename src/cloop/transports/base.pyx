@@ -11,7 +11,6 @@ from asyncio.log import logger
 
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
-from libc.stdlib cimport free, malloc
 
 from cloop._c.pyapi cimport (
     CLOOP_DEBUG,
@@ -24,7 +23,7 @@ from cloop._c.pyapi cimport (
 from cloop.core.counts cimport register
 from cloop.core.handle cimport new_handle, report
 from cloop.core cimport snapshot
-from cloop.core.snapshot cimport call_one_with
+from cloop.core.snapshot cimport call_one_with, enter_context, leave_context
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 
@@ -35,16 +34,9 @@ cdef extern from *:
     #define SOCKET_NUMBER(sock) (((struct socket_head *)(sock))->number)
     """
     int SOCKET_NUMBER(PyObject *sock)
-    # The results are looked at by hand: the exception must stay set until the context is left.
-    int enter "PyContext_Enter"(object context)
-    int leave "PyContext_Exit"(object context)
 
 ctypedef NoResult (*step_t)(BaseTransport self) except NoResult.EXC
 ctypedef NoResult (*quiet_step_t)(BaseTransport self) noexcept
-
-# asyncio's own size; a larger one has no effect on what TCP's windows deliver at once.
-cdef enum:
-    SCRATCH_SIZE = 262144
 
 snapshot.cloop_shared = snapshot.shared_snapshots()
 
@@ -56,25 +48,6 @@ cdef object TransportSocket = trsock.TransportSocket
 cdef object asyncio_transport = transports._FlowControlMixin
 # The server is told which transport it is from 3.13 on.
 cdef bint server_takes_transport = base_events.Server._attach.__code__.co_argcount == 2
-
-
-cdef class Scratch:
-    """Memory to receive into."""
-
-    def __cinit__(self):
-        self.memory = <char *>malloc(SCRATCH_SIZE)
-        self.size = SCRATCH_SIZE
-        if self.memory == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        free(self.memory)
-
-
-cdef Scratch scratch_of(Reactor loop):
-    if loop.scratch is None:
-        loop.scratch = Scratch()
-    return <Scratch>loop.scratch
 
 
 def is_claimed(Reactor loop not None, sock):
@@ -547,9 +520,9 @@ cdef NoResult run_step(BaseTransport self, object context, step_t step, str name
     cdef Reactor loop = self.loop
     cdef NoResult result = NoResult.EXC
     cdef object exception
-    if enter(context) == 0:
+    if enter_context(context) == 0:
         result = (<quiet_step_t>step)(self)
-        if leave(context) < 0:
+        if leave_context(context) < 0:
             result = NoResult.EXC
     if result == NoResult.OK:
         return NoResult.OK

@@ -1,7 +1,7 @@
 """StreamTransport: a connected stream socket, TCP or unix.
 
-Reading: one recv for an event, into the memory that all connections of the loop share, and a bytes
-object of just what came; or straight into the memory of a BufferedProtocol, and again while that
+Reading: one recv for an event, into what all connections of the loop share (transports/scratch),
+and a bytes object of just what came; or straight into the memory of a BufferedProtocol, and again while that
 comes back full, within a budget.
 
 Writing: sent at once while nothing is queued. What the kernel does not take is queued: bytes as
@@ -9,12 +9,17 @@ they are, copies of what the caller may change; from then on the descriptor is w
 event sends as many pieces as one sendmsg holds.
 """
 
+from cpython.object cimport PyObject
+
 from cloop._c.pyapi cimport NoResult
-from cloop.transports.base cimport BaseTransport, Scratch
+from cloop.transports.base cimport BaseTransport
+from cloop.transports.scratch cimport Scratch
 
 cdef class StreamTransport(BaseTransport):
     cdef:
         Scratch scratch
+        int level              # of the spare bytes object to receive into; 0: copy out of memory
+        bint keeps             # the protocol keeps what it gets
 
         # The protocol's methods, looked up in set_protocol: data_received, or the two of a
         # BufferedProtocol. None where the protocol has none; then calling it is what fails.
@@ -32,6 +37,9 @@ cdef class StreamTransport(BaseTransport):
         Py_ssize_t offset
 
         NoResult read_data(self) except NoResult.EXC
+        NoResult deliver(self, object data) except NoResult.EXC
+        void guess(self, Py_ssize_t n) noexcept
+        ssize_t receive(self, PyObject **data, int *level) except -2
         NoResult read_buffered(self) except NoResult.EXC
         Py_ssize_t fill_buffer(self, object get_buffer, Py_ssize_t *size) except -2
         NoResult read_failed(self) except NoResult.EXC

@@ -34,12 +34,14 @@ from cloop._c.socket cimport (
 )
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
-from cloop.transports.base cimport scratch_of
+from cloop.transports.scratch cimport LEVELS, capacity_of, level_for, scratch_of, set_size
 
 cdef extern from *:
     # NULL is looked at by hand: the exception stays set for callback_failed.
     PyObject *call_one "PyObject_CallOneArg"(object callable, object argument)
     # Returns NULL; declared as if it set nothing, for the same reason.
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size) except NULL
+    char *bytes_memory "PyBytes_AS_STRING"(PyObject *data)
     PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
 
 cdef enum:
@@ -120,12 +122,59 @@ cdef class StreamTransport(BaseTransport):
         return self.read_buffered()
 
     cdef NoResult read_data(self) except NoResult.EXC:
-        cdef char *memory = self.scratch.memory
-        cdef ssize_t n = recv(self.live_fd(), memory, self.scratch.size, 0)
-        cdef PyObject *result
+        cdef int level = 0
+        cdef PyObject *data = NULL
+        cdef ssize_t n = self.receive(&data, &level)
+        cdef NoResult result
         if n <= 0:
             return self.read_failed() if n < 0 else self.read_eof()
-        cdef bytes data = PyBytes_FromStringAndSize(memory, n)
+        result = self.deliver(<object>data)
+        if level == 0:
+            Py_DECREF(data)
+        elif not self.scratch.give(level, data):
+            self.keeps = True
+            self.level = 0
+        return result
+
+    cdef ssize_t receive(self, PyObject **data, int *level) except -2:
+        """One recv: how much came. If something did, `data` is a new reference to a bytes object of
+        it, a spare one of `level` or, where that is 0, one of its own."""
+        cdef Scratch scratch = self.scratch
+        cdef char *memory = scratch.memory
+        cdef Py_ssize_t size = scratch.size
+        cdef PyObject *spare = NULL
+        cdef int used = self.level
+        if used:
+            spare = scratch.take(used)
+            memory = bytes_memory(spare)
+            size = capacity_of(used)
+        cdef ssize_t n = recv(self.live_fd(), memory, size, 0)
+        if n > 0 and not self.keeps:
+            self.guess(n)
+        if used and 4 * n >= size:
+            set_size(spare, n)
+            data[0] = spare
+            level[0] = used
+            return n
+        try:
+            if n > 0:
+                data[0] = new_bytes(memory, n)
+        finally:
+            if used:
+                scratch.give(used, spare)
+        return n
+
+    cdef void guess(self, Py_ssize_t n) noexcept:
+        """Choose the level for what comes after a message of `n` bytes."""
+        cdef Py_ssize_t size = capacity_of(self.level)
+        if self.level == 0 or 4 * n < size:
+            self.level = level_for(n)
+        elif n == size and self.level < LEVELS:
+            # There may be more: all the room next time.
+            self.level = 0
+
+    cdef NoResult deliver(self, object data) except NoResult.EXC:
+        cdef PyObject *result
         if self.data_received is None:
             return self.fatal_error(
                 AttributeError(f"{type(self.protocol).__name__!r} object has no attribute "
