@@ -111,7 +111,9 @@ def test_each_has_its_own_hash(run):
 
 
 def test_sizes_that_change(run):
-    messages = [bytes([n % 251]) * n for size in (1, 511, 512, 513, 1023, 1024, 4096, 100) for n in [size] * 3]
+    messages = [
+        bytes([n % 251]) * n for size in (1, 511, 512, 513, 1023, 1024, 4096, 100) for n in [size] * 3
+    ]
     copied = bytearray()
     run(receive(messages, copied.extend))
     assert copied == b"".join(messages)

@@ -9,8 +9,6 @@ from cloop.transports.flow import Flow
 def is_claimed(loop: Reactor, sock: socket) -> bool: ...
 
 @final
-
-@final
 class Step:
     def __call__(self) -> None: ...
 
