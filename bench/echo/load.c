@@ -1,11 +1,14 @@
 /* Load for an echo server: n connections, each with one message under way at a time, on epoll.
  *
- *     load [-c connections] [-s size] [-d seconds] [-w warm-up seconds] [-n messages] PORT | unix:/path
+ *     load [-c connections] [-i idle connections] [-r] [-s size] [-d seconds] [-w warm-up seconds]
+ *          [-n messages] PORT | unix:/path
  *
  * Prints one line of JSON: the messages echoed in all, those echoed in the measured time (after the warm-up),
  * a second's share of these, and the median, 99th percentile and maximum of the time from send to the whole
  * echo, in us. With -n there is no warm-up, and it ends after that many messages instead of after a time
  * (-n 0: it connects and ends).
+ * The idle connections send nothing. With -r each message has a connection of its own, which is closed after
+ * its echo; the time begins before connect.
  * The first echo of each connection is compared with what was sent. Messages end in a newline and hold no
  * other, so that a server which reads lines serves as well.
  */
@@ -23,7 +26,7 @@ struct connection {
 };
 
 static struct {
-    int connections;
+    int connections, idle, reconnect;
     size_t size;
     double seconds, warm_up;
     long messages; /* -1: by time */
@@ -35,6 +38,7 @@ static uint32_t histogram[STEPS]; /* latencies in steps of STEP_NS; the last ste
 static long measured, total;
 static int64_t longest_ns;
 static int poller;
+static struct address address;
 
 static int64_t now_ns(void)
 {
@@ -68,10 +72,34 @@ static void send_rest(struct connection *connection)
         watch(EPOLL_CTL_MOD, connection, is_short ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
+/* Connections of one load come from several local addresses: a port of one is not free again at once. */
+static void bind_to_some_address(int fd)
+{
+    static uint32_t turn;
+    int on = 1;
+    struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK + 1 + turn++ % 16)}};
+    check(setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on), "setsockopt");
+    check(bind(fd, (struct sockaddr *)&local, sizeof local), "bind");
+}
+
+static void connect_to(struct connection *connection)
+{
+    connection->fd = check(socket(address.name.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+    if (is_tcp(&address) && (options.reconnect || options.idle))
+        bind_to_some_address(connection->fd);
+    check(connect(connection->fd, &address.name.any, address.length), "connect");
+    check(fcntl(connection->fd, F_SETFL, O_NONBLOCK), "fcntl");
+    if (is_tcp(&address))
+        set_nodelay(connection->fd);
+    watch(EPOLL_CTL_ADD, connection, EPOLLIN);
+}
+
 static void start_message(struct connection *connection)
 {
     connection->sent = connection->received = 0;
     connection->started_ns = now_ns();
+    if (options.reconnect)
+        connect_to(connection);
     send_rest(connection);
 }
 
@@ -120,6 +148,8 @@ static void run(int64_t start_ns, int64_t end_ns)
             now = now_ns();
             if (now >= start_ns)
                 record(now - connection->started_ns);
+            if (options.reconnect)
+                close(connection->fd);
             if (++total == options.messages)
                 return;
             start_message(connection);
@@ -142,9 +172,11 @@ static double percentile(double share)
 static void parse_options(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "c:s:d:w:n:")) != -1) {
+    while ((option = getopt(argc, argv, "c:i:rs:d:w:n:")) != -1) {
         switch (option) {
         case 'c': options.connections = atoi(optarg); break;
+        case 'i': options.idle = atoi(optarg); break;
+        case 'r': options.reconnect = 1; break;
         case 's': options.size = (size_t)atol(optarg); break;
         case 'd': options.seconds = atof(optarg); break;
         case 'w': options.warm_up = atof(optarg); break;
@@ -153,7 +185,7 @@ static void parse_options(int argc, char **argv)
         }
     }
     if (optind != argc - 1 || options.connections < 1 || options.size < 1) {
-        fprintf(stderr, "usage: %s [-c n] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path\n", argv[0]);
+        fprintf(stderr, "usage: %s [-c n] [-i n] [-r] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path\n", argv[0]);
         exit(2);
     }
 }
@@ -168,27 +200,20 @@ static void make_message(void)
     message[options.size - 1] = '\n';
 }
 
-static void connect_to(const struct address *address, struct connection *connection)
-{
-    connection->fd = check(socket(address->name.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-    check(connect(connection->fd, &address->name.any, address->length), "connect");
-    check(fcntl(connection->fd, F_SETFL, O_NONBLOCK), "fcntl");
-    if (is_tcp(address))
-        set_nodelay(connection->fd);
-    watch(EPOLL_CTL_ADD, connection, EPOLLIN);
-}
-
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
     make_message();
-    struct address address = parse_address(argv[optind]);
+    address = parse_address(argv[optind]);
     struct connection *all = calloc((size_t)options.connections, sizeof *all);
     if (all == NULL)
         die("calloc");
     poller = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
-    for (int i = 0; i < options.connections; i++)
-        connect_to(&address, &all[i]);
+    for (int i = 0; i < options.connections && !options.reconnect; i++)
+        connect_to(&all[i]);
+    struct connection idle;
+    for (int i = 0; i < options.idle; i++)
+        connect_to(&idle);
 
     int by_count = options.messages >= 0;
     int64_t start_ns = now_ns() + (by_count ? 0 : (int64_t)(options.warm_up * 1e9));

@@ -109,6 +109,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--mode", choices=MODES, default="protocol", help="how the server is written")
     parser.add_argument("--size", type=int, default=1024, help="bytes in a message (default: 1024)")
     parser.add_argument("--connections", type=int, default=10, help="a message on each (default: 10)")
+    parser.add_argument("--idle", type=int, default=0, help="connections that send nothing (default: 0)")
+    parser.add_argument("--reconnect", action="store_true", help="a connection for each message")
     parser.add_argument("--unix", action="store_true", help="over a unix socket instead of TCP")
     parser.add_argument("--syscalls", action="store_true", help="count system calls a message, under strace")
     parser.add_argument("--messages", type=int, default=10_000, help="with --syscalls (default: 10,000)")
@@ -119,9 +121,13 @@ def main() -> None:
     args = parse_args()
     loops = chosen_loops(args.loops)
     server_core, load_core = two_cores()
-    setting = Setting(args.mode, args.size, args.connections, args.unix, server_core, load_core)
+    setting = Setting(
+        args.mode, args.size, args.connections, args.unix, args.idle, args.reconnect, server_core, load_core
+    )
     where = "unix" if args.unix else "tcp"
-    print(f"{args.mode}, {args.size} bytes, {args.connections} connections, {where}")
+    more = f", {args.idle} idle" if args.idle else ""
+    more += ", each for one message" if args.reconnect else ""
+    print(f"{args.mode}, {args.size} bytes, {args.connections} connections{more}, {where}")
     report = report_syscalls if args.syscalls else report_rates
     results = report(setting, [FLOOR, *loops], args)
     write_json(args.json, loops, {"setting": asdict(setting), "results": results})

@@ -36,6 +36,23 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
+class PiecesEcho(Echo):
+    """The same in ten writes."""
+
+    def data_received(self, data: bytes) -> None:
+        size = -(-len(data) // 10)
+        for start in range(0, len(data), size):
+            self.transport.write(data[start : start + size])
+
+
+class LinesEcho(Echo):
+    """The same by writelines of fifty pieces."""
+
+    def data_received(self, data: bytes) -> None:
+        size = -(-len(data) // 50)
+        self.transport.writelines([data[start : start + size] for start in range(0, len(data), size)])
+
+
 class BufferedEcho(asyncio.BufferedProtocol):
     """The same with a buffer of the protocol's own, which the loop receives into."""
 
@@ -124,6 +141,8 @@ async def serve_sockets(listener: socket.socket) -> None:
 
 MODES: dict[str, Callable[[socket.socket], Awaitable[None]]] = {
     "protocol": lambda listener: serve_protocol(listener, Echo),
+    "pieces": lambda listener: serve_protocol(listener, PiecesEcho),
+    "writelines": lambda listener: serve_protocol(listener, LinesEcho),
     "buffered": lambda listener: serve_protocol(listener, BufferedEcho),
     "streams": lambda listener: serve_streams(listener, echo_reads, 64 * 1024),  # asyncio's default limit
     "readline": lambda listener: serve_streams(listener, echo_lines, LINE_LIMIT),

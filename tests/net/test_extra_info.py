@@ -123,3 +123,32 @@ def test_get_and_set_protocol(run):
             protocol.transport.set_protocol(protocol)
 
     run(main())
+
+
+def test_small_writes_do_not_wait_on_a_listener_of_the_default_protocol(impl, run):
+    """asyncio lets them wait there: it looks for IPPROTO_TCP, which socket.socket() does not name."""
+    if impl.name == "asyncio":
+        pytest.skip("asyncio sets no TCP_NODELAY there")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        found = loop.create_future()
+
+        class Server(asyncio.Protocol):
+            def connection_made(self, transport):
+                sock = transport.get_extra_info("socket")
+                found.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                transport.close()
+
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        server = await loop.create_server(Server, sock=listener)
+        transport, _ = await loop.create_connection(asyncio.Protocol, *listener.getsockname())
+        try:
+            return await found
+        finally:
+            transport.close()
+            server.close()
+            await server.wait_closed()
+
+    assert run(main()) == 1

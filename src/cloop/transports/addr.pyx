@@ -7,11 +7,15 @@ from cloop._c.socket cimport (
     AF_INET6,
     AF_UNIX,
     INET6_ADDRSTRLEN,
+    getsockname,
     inet_ntop,
     ntohl,
     ntohs,
+    sockaddr,
     sockaddr_in,
     sockaddr_in6,
+    sockaddr_storage,
+    socklen_t,
     sockaddr_un,
 )
 
@@ -28,6 +32,7 @@ cdef extern from *:
     """
     const int UNIX_PATH_OFFSET
     const bint HAS_ABSTRACT
+    int memcmp(const void *a, const void *b, size_t size)
     size_t strnlen(const char *text, size_t size)
     object PyUnicode_DecodeFSDefaultAndSize(const char *text, Py_ssize_t size)
 
@@ -63,3 +68,22 @@ cdef object unix_address(const sockaddr_un *address, socklen_t length):
     if size <= 0:
         return ""
     return PyUnicode_DecodeFSDefaultAndSize(address.sun_path, strnlen(address.sun_path, size))
+
+
+# The last one of local_address, which the next accepted connection usually has too.
+cdef sockaddr_storage last_local
+cdef socklen_t last_local_length = 0
+cdef object last_local_address = None
+
+
+cdef object local_address(int fd):
+    global last_local, last_local_length, last_local_address
+    cdef sockaddr_storage name
+    cdef socklen_t length = sizeof(name)
+    if fd < 0 or getsockname(fd, <sockaddr *>&name, &length) < 0 or length > sizeof(name):
+        return NotImplemented
+    if length == last_local_length and memcmp(&name, &last_local, length) == 0:
+        return last_local_address
+    address = address_of(<sockaddr *>&name, length)
+    last_local, last_local_length, last_local_address = name, length, address
+    return address

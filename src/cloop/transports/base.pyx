@@ -5,6 +5,7 @@ Agreement).
 """
 
 import _socket
+import socket
 import warnings
 from asyncio import base_events, transports, trsock
 from asyncio.log import logger
@@ -26,6 +27,7 @@ from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with, enter_context, leave_context
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
+from cloop.transports.addr cimport local_address
 
 cdef extern from *:
     """
@@ -44,6 +46,7 @@ cdef long live = 0
 register("transports", &live)
 
 cdef object plain_socket = _socket.socket
+cdef object socket_class = socket.socket
 cdef object TransportSocket = trsock.TransportSocket
 cdef object asyncio_transport = transports._FlowControlMixin
 # The server is told which transport it is from 3.13 on.
@@ -139,10 +142,16 @@ cdef class BaseTransport(Flow):
         return NoResult.OK
 
     cdef NoResult name_ends(self, object extra) except NoResult.EXC:
-        try:
-            self.sockname = self.sock.getsockname()
-        except OSError:
-            pass
+        cdef object sockname = NotImplemented
+        # A subclass may have a name of its own making.
+        if type(self.sock) is socket_class:
+            sockname = local_address(self.live_fd())
+        if sockname is NotImplemented:
+            try:
+                sockname = self.sock.getsockname()
+            except OSError:
+                sockname = None
+        self.sockname = sockname
         if extra is not None and "peername" in extra:
             self.peername = extra["peername"]
         else:

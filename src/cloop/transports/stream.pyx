@@ -69,11 +69,13 @@ cdef int STREAM = socket.SOCK_STREAM
 
 
 cdef bint is_tcp(object sock, bint plain) except -1:
+    # 0 is the family's own protocol. asyncio takes it for none; but a listening socket that was made
+    # by socket.socket() has it, and with it all that it accepts.
     if plain:
         return (plain_family(sock) in (AF_INET, AF_INET6) and plain_type(sock) == STREAM
-                and plain_proto(sock) == IPPROTO_TCP)
+                and plain_proto(sock) in (0, IPPROTO_TCP))
     return (sock.family in (AF_INET, AF_INET6) and sock.type == STREAM
-            and sock.proto == IPPROTO_TCP)
+            and sock.proto in (0, IPPROTO_TCP))
 
 
 cdef inline bint would_block() noexcept:
