@@ -91,9 +91,13 @@ cdef class BaseTransport(Flow):
         NoResult begin(self) except NoResult.EXC
         NoResult lose(self) except NoResult.EXC
         NoResult release(self) except NoResult.EXC
+        NoResult close_socket(self) except NoResult.EXC
 
         NoResult report_step(self, Reactor loop, object callback, tuple args,
                              object context) except NoResult.EXC
+
+# socket.socket(family, type, proto, fd), without a frame of Python where that can be.
+cdef object make_socket(int family, int type, int proto, int fd)
 
 cdef NoResult run_readable(object owner) except NoResult.EXC
 cdef NoResult run_writable(object owner) except NoResult.EXC

@@ -47,6 +47,10 @@ register("transports", &live)
 
 cdef object plain_socket = _socket.socket
 cdef object socket_class = socket.socket
+cdef object plain_close = _socket.socket.close
+cdef object plain_init = _socket.socket.__init__
+# Whether make_socket and close_socket do all that its __init__ and close() do.
+cdef bint knows_slots = socket.socket.__slots__ == ["__weakref__", "_io_refs", "_closed"]
 cdef object TransportSocket = trsock.TransportSocket
 cdef object asyncio_transport = transports._FlowControlMixin
 # The server is told which transport it is from 3.13 on.
@@ -357,13 +361,23 @@ cdef class BaseTransport(Flow):
         self.server = self.lost_context = self.reader_context = self.writer_context = None
         self.use_protocol(None)
         try:
-            self.sock.close()
+            self.close_socket()
         finally:
             if server is not None:
                 if server_takes_transport:
                     server._detach(self)
                 else:
                     server._detach()
+        return NoResult.OK
+
+    cdef NoResult close_socket(self) except NoResult.EXC:
+        """socket.socket.close(), without its two frames of Python where that can be."""
+        if type(self.sock) is not socket_class or not knows_slots:
+            self.sock.close()
+        else:
+            self.sock._closed = True
+            if self.sock._io_refs <= 0:
+                plain_close(self.sock)
         return NoResult.OK
 
     def __del__(self):
@@ -472,6 +486,16 @@ cdef class BaseTransport(Flow):
     @property
     def _protocol_connected(self):
         return True
+
+
+cdef object make_socket(int family, int type, int proto, int fd):
+    if not knows_slots:
+        return socket_class(family, type, proto, fd)
+    sock = socket_class.__new__(socket_class)
+    plain_init(sock, family, type, proto, fd)
+    sock._io_refs = 0
+    sock._closed = False
+    return sock
 
 
 # ---- What the reactor runs

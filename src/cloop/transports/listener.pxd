@@ -22,6 +22,10 @@ cdef class Listener:
         bint one_context           # the copy serves all of a connection's callbacks (3.15)
         int batch                  # connections that one event accepts at most
         bint listening             # in the fd table
+        int budget                 # connections that the next event accepts at most
+        bint more                  # the last one used it up
+        size_t last_turn           # of the loop, in which that was
+        bint no_delay              # accepted sockets have TCP_NODELAY set
 
         # For the sockets of connections.
         int family

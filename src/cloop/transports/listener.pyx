@@ -27,14 +27,14 @@ from cloop._c.socket cimport cloop_accept, sockaddr_storage
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ
 from cloop.transports.addr cimport address_of
-from cloop.transports.stream cimport StreamTransport
+from cloop.transports.base cimport make_socket
+from cloop.transports.stream cimport StreamTransport, set_no_delay
 
 # More connections than this wait for the next turn, however long the backlog: each costs tens of
 # microseconds, and the connections that are open already want their turn.
 cdef enum:
     MAX_BATCH = 64
 
-cdef object new_socket = socket.socket
 cdef object TransportSocket = trsock.TransportSocket
 # Tells the socket object that the descriptor does not block, without a system call.
 cdef int NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
@@ -57,6 +57,9 @@ cdef class Listener:
         self.family = sock.family
         self.type = sock.type
         self.proto = sock.proto
+        self.budget = 1
+        # What is accepted inherits it.
+        self.no_delay = set_no_delay(sock)
 
     def __repr__(self):
         return f"<{type(self).__name__} {self.sock!r}>"
@@ -83,16 +86,26 @@ cdef class Listener:
     cdef NoResult accept_batch(self) except NoResult.EXC:
         cdef sockaddr_storage address
         cdef socklen_t length
-        cdef int fd, _
-        for _ in range(self.batch):
+        cdef int fd
+        cdef int accepted = 0
+        # A system call that finds nobody is as dear as one that accepts. So no more than the last
+        # time, unless that left some over, which the poller says in the turn after.
+        if self.more and self.loop.turns == self.last_turn + 1:
+            self.budget = min(2 * self.budget, self.batch)
+        self.last_turn = self.loop.turns
+        self.more = True
+        while accepted < self.budget:
             # Whoever is accepted may close the server.
             if not self.listening or self.sock.fileno() != self.fd:
                 break
             length = sizeof(address)
             fd = cloop_accept(self.fd, <sockaddr *>&address, &length)
             if fd >= 0:
+                accepted += 1
                 self.admit(fd, <sockaddr *>&address, length)
             elif errno == EAGAIN:
+                self.budget = max(1, accepted)
+                self.more = False
                 break
             elif errno != EINTR and errno != ECONNABORTED:
                 self.refused()
@@ -122,7 +135,7 @@ cdef class Listener:
         """Make the connection's socket, and what belongs to it in a context of its own."""
         cdef object sock, context, shared
         try:
-            sock = new_socket(self.family, self.type | NONBLOCK, self.proto, fd)
+            sock = make_socket(self.family, self.type | NONBLOCK, self.proto, fd)
         except BaseException:
             close(fd)
             raise
@@ -150,7 +163,7 @@ cdef class Listener:
         try:
             protocol = self.protocol_factory()
             StreamTransport(self.loop, sock, protocol, None, {"peername": peername}, self.server,
-                            context)
+                            context, self.no_delay)
         except BaseException as exc:
             sock.close()
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):

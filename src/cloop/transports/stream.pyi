@@ -22,4 +22,5 @@ class StreamTransport(BaseTransport):
         extra: Mapping[str, Any] | None = None,
         server: asyncio.Server | None = None,
         context: Context | None = None,
+        no_delay: bool = False,
     ) -> StreamTransport: ...

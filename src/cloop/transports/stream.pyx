@@ -78,6 +78,14 @@ cdef bint is_tcp(object sock, bint plain) except -1:
             and sock.proto in (0, IPPROTO_TCP))
 
 
+cdef bint set_no_delay(object sock) except -1:
+    """Small writes go out without waiting for the peer to acknowledge earlier ones; True if so."""
+    cdef int one = 1
+    if not is_tcp(sock, isinstance(sock, _socket.socket)):
+        return False
+    return setsockopt(sock.fileno(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0
+
+
 cdef inline bint would_block() noexcept:
     return errno == EAGAIN or errno == EINTR
 
@@ -96,12 +104,10 @@ cdef class StreamTransport(BaseTransport):
     _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
 
     def __cinit__(self, Reactor loop not None, sock, protocol, waiter=None, extra=None,
-                  server=None, context=None):
-        cdef int one = 1
+                  server=None, context=None, bint no_delay=False):
         self.scratch = scratch_of(loop)
-        # Small writes go out without waiting for the peer to acknowledge earlier ones.
-        if is_tcp(sock, isinstance(sock, _socket.socket)):
-            setsockopt(sock.fileno(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+        if not no_delay:
+            set_no_delay(sock)
         self.set_up(loop, sock, protocol, waiter, extra, server, context)
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
