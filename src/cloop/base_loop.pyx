@@ -43,12 +43,14 @@ cdef class BaseLoop(Reactor):
     cdef public bint _asyncgens_shutdown_called
     cdef public dict _signal_handlers
     cdef public object _signal_pipe
+    cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove
 
     def __cinit__(self, *args, **kwargs):
         self.sticky_run = run_task
         self.leave = leave_task
         self._asyncgens = weakref.WeakSet()
         self._signal_handlers = {}
+        self._unix_server_sockets = {}
         register_loop(self)
 
     # ---- Futures and tasks
