@@ -16,11 +16,7 @@ cdef class StreamTransport(BaseTransport):
     cdef:
         Scratch scratch
 
-        # The protocol's methods, looked up in set_protocol: data_received, or the two of a
-        # BufferedProtocol. None where the protocol has none; then calling it is what fails.
-        object data_received
-        object get_buffer
-        object buffer_updated
+        bint buffered          # the protocol is a BufferedProtocol
 
         bint eof               # write_eof() was called
         object empty_waiter    # a future for the moment when nothing is queued (sendfile)
@@ -33,7 +29,7 @@ cdef class StreamTransport(BaseTransport):
 
         NoResult read_data(self) except NoResult.EXC
         NoResult read_buffered(self) except NoResult.EXC
-        Py_ssize_t fill_buffer(self, object get_buffer, Py_ssize_t *size) except -2
+        Py_ssize_t fill_buffer(self, object protocol, Py_ssize_t *size) except -2
         NoResult read_failed(self) except NoResult.EXC
         NoResult read_eof(self) except NoResult.EXC
 
