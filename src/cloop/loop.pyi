@@ -110,26 +110,13 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         interleave: int | None = None,
         all_errors: bool = False,
     ) -> tuple[asyncio.Transport, _ProtocolT]: ...
-    @overload
     async def create_unix_connection(
         loop,
         protocol_factory: Callable[[], _ProtocolT],
-        path: StrOrBytesPath,
+        path: StrOrBytesPath | None = None,
         *,
         ssl: _SSL = None,
-        sock: None = None,
-        server_hostname: str | None = None,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
-    ) -> tuple[asyncio.Transport, _ProtocolT]: ...
-    @overload
-    async def create_unix_connection(
-        loop,
-        protocol_factory: Callable[[], _ProtocolT],
-        path: None = None,
-        *,
-        ssl: _SSL = None,
-        sock: socket,
+        sock: socket | None = None,
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
@@ -195,28 +182,12 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
     ) -> asyncio.Server: ...
-
-    @overload
     async def create_unix_server(
         loop,
         protocol_factory: _ProtocolFactory,
-        path: StrOrBytesPath,
+        path: StrOrBytesPath | None = None,
         *,
-        sock: None = None,
-        backlog: int = 100,
-        ssl: _SSL = None,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
-        start_serving: bool = True,
-        cleanup_socket: bool = ...,
-    ) -> asyncio.Server: ...
-    @overload
-    async def create_unix_server(
-        loop,
-        protocol_factory: _ProtocolFactory,
-        path: None = None,
-        *,
-        sock: socket,
+        sock: socket | None = None,
         backlog: int = 100,
         ssl: _SSL = None,
         ssl_handshake_timeout: float | None = None,

@@ -44,7 +44,7 @@ def test_a_stream_socket_of_any_family(loop, run, pair):
 
 def test_a_datagram_socket(loop, run):
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        with pytest.raises(ValueError, match="^A Stream Socket was expected, got <socket"):
+        with pytest.raises(ValueError, match=r"^A Stream Socket was expected, got <socket"):
             run(loop.connect_accepted_socket(Recorder, sock))
         assert sock.fileno() >= 0
 
@@ -64,7 +64,7 @@ def test_an_ssl_socket(loop, run, method):
     context.check_hostname = False
     wrapped = context.wrap_socket(left, do_handshake_on_connect=False)
     with wrapped, right:
-        with pytest.raises(TypeError, match="^Socket cannot be of type SSLSocket$"):
+        with pytest.raises(TypeError, match=r"^Socket cannot be of type SSLSocket$"):
             run(getattr(loop, method)(Recorder, sock=wrapped))
 
 

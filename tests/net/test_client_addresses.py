@@ -1,7 +1,6 @@
 """create_connection: which addresses it tries, in which order, from where."""
 
 import asyncio
-import contextlib
 import re
 import socket
 import ssl
@@ -10,38 +9,7 @@ import pytest
 
 from tests.support import PY312, open_fds, settle, unused_port, wait_until
 
-from .protocols import Echo, Recorder, drop
-
-
-@pytest.fixture
-def echo_server(loop, run):
-    """The address of an echo server on the loop."""
-    server = run(loop.create_server(Echo, "127.0.0.1", 0))
-    yield server.sockets[0].getsockname()
-    server.close()
-    run(asyncio.wait_for(server.wait_closed(), 5))
-
-
-@pytest.fixture
-def resolves_to(monkeypatch):
-    """Makes every name resolve to the addresses given, by socket.getaddrinfo itself."""
-
-    def patch(*addresses):
-        def getaddrinfo(*args, **kwargs):
-            return [
-                (
-                    socket.AF_INET6 if len(address) == 4 else socket.AF_INET,
-                    socket.SOCK_STREAM,
-                    socket.IPPROTO_TCP,
-                    "",
-                    address,
-                )
-                for address in addresses
-            ]
-
-        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-
-    return patch
+from .protocols import Recorder, drop, full_listener
 
 
 @pytest.fixture
@@ -55,19 +23,6 @@ def tried(loop):
 
     loop.sock_connect = refuse
     return addresses
-
-
-@contextlib.contextmanager
-def full_listener():
-    """The address of a listener whose queue is full: connecting to it takes for ever."""
-    with socket.socket() as full, contextlib.ExitStack() as stack:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for _ in range(4):
-            sock = stack.enter_context(socket.socket())
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        yield full.getsockname()
 
 
 V4 = [(f"127.0.0.{n}", 1) for n in range(1, 4)]
@@ -91,7 +46,7 @@ V6 = [(f"::{n}", 1, 0, 0) for n in range(1, 4)]
 )
 def test_the_order(loop, run, resolves_to, tried, kwargs, expected):
     resolves_to(*V6, *V4)
-    with pytest.raises(OSError, match="^Multiple exceptions: ") as caught:
+    with pytest.raises(OSError, match=r"^Multiple exceptions: ") as caught:
         run(loop.create_connection(Recorder, "some.host", 1, **kwargs))
     assert tried == expected
     assert str(caught.value) == "Multiple exceptions: " + ", ".join(f"no {each}" for each in expected)
@@ -241,7 +196,9 @@ def test_flags_and_family_reach_the_look_up(loop, run, monkeypatch):
     kwargs = {"family": socket.AF_INET, "proto": socket.IPPROTO_TCP, "flags": socket.AI_NUMERICHOST}
     with pytest.raises(OSError, match=r"^getaddrinfo\(\) returned empty list$"):
         run(loop.create_connection(Recorder, "host", 1, **kwargs))
-    assert calls == [("host", 1, socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, socket.AI_NUMERICHOST)]
+    assert calls == [
+        ("host", 1, socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, socket.AI_NUMERICHOST)
+    ]
 
 
 # ---- local_addr
@@ -259,7 +216,7 @@ def test_a_local_port_alone(loop, run, echo_server):
 
 
 def test_a_local_address_of_another_family(loop, run, echo_server):
-    with pytest.raises(OSError, match="^no matching local address with family=.*AF_INET.* found$"):
+    with pytest.raises(OSError, match=r"^no matching local address with family=.*AF_INET.* found$"):
         run(loop.create_connection(Recorder, *echo_server, local_addr=("::1", 0)))
 
 
@@ -301,13 +258,13 @@ def test_no_local_address_can_be_had(loop, run, echo_server):
 
 @pytest.mark.parametrize("kwargs", [{"host": "", "port": 1}, {"host": None, "port": 1}], ids=str)
 def test_tls_needs_a_name(loop, run, kwargs):
-    with pytest.raises(ValueError, match="^You must set server_hostname when using ssl without a host$"):
+    with pytest.raises(ValueError, match=r"^You must set server_hostname when using ssl without a host$"):
         run(loop.create_connection(Recorder, ssl=True, **kwargs))
 
 
 def test_tls_over_a_socket_needs_a_name(loop, run):
     left, right = socket.socketpair()
     with left, right:
-        with pytest.raises(ValueError, match="^You must set server_hostname when using ssl without a host$"):
+        with pytest.raises(ValueError, match=r"^You must set server_hostname when using ssl without a host$"):
             run(loop.create_connection(Recorder, sock=left, ssl=ssl.create_default_context()))
         assert left.fileno() >= 0

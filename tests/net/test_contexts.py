@@ -143,9 +143,7 @@ def test_a_server(run):
         VAR.set("starting")
         await server.start_serving()
         VAR.set("later")
-        clients = [
-            await loop.create_connection(Recorder, *server.sockets[0].getsockname()) for _ in range(2)
-        ]
+        clients = [await loop.create_connection(Recorder, *server.sockets[0].getsockname()) for _ in range(2)]
         await wait_until(lambda: len(accepted) == 2)
         for (transport, _), protocol in zip(clients, accepted, strict=True):
             transport.write(b"x")

@@ -16,6 +16,7 @@ from tests.support import PY313, settle, wait_until
 from .protocols import Echo, Recorder, connected, drop, read_all, with_raw_peer
 
 ABSTRACT = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract names")
+CLEANUP = pytest.mark.skipif(not PY313, reason="cleanup_socket is new in 3.13")
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ def test_client_arguments_that_make_no_sense(loop, run, kwargs, message):
 )
 def test_sockets_of_another_kind(loop, run, method, family, type):
     with socket.socket(family, type) as sock:
-        with pytest.raises(ValueError, match="^A UNIX Domain Stream Socket was expected, got <socket"):
+        with pytest.raises(ValueError, match=r"^A UNIX Domain Stream Socket was expected, got <socket"):
             run(getattr(loop, method)(Recorder, sock=sock))
         assert sock.fileno() >= 0
 
@@ -356,65 +357,80 @@ def test_the_file_when_the_server_closes(loop, run, serving, path):
     assert os.path.exists(path) is not PY313
 
 
-@pytest.mark.skipif(not PY313, reason="cleanup_socket is new in 3.13")
-class TestCleanup:
-    def test_not_wanted(self, serving, path):
-        serving(Echo, path, cleanup_socket=False).close()
-        assert os.path.exists(path)
+@CLEANUP
+def test_cleanup_that_is_not_wanted(serving, path):
+    serving(Echo, path, cleanup_socket=False).close()
+    assert os.path.exists(path)
 
-    def test_of_a_socket_of_ones_own(self, serving, path):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.bind(path)
-        serving(Echo, sock=sock).close()
-        assert not os.path.exists(path)
 
-    def test_of_a_server_that_never_served(self, serving, path):
-        serving(Echo, path, start_serving=False).close()
-        assert not os.path.exists(path)
+@CLEANUP
+def test_cleanup_of_a_socket_of_ones_own(serving, path):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    serving(Echo, sock=sock).close()
+    assert not os.path.exists(path)
 
-    def test_a_file_that_is_gone(self, serving, path):
-        server = serving(Echo, path)
-        os.unlink(path)
-        server.close()
-        assert not os.path.exists(path)
 
-    def test_a_path_taken_over(self, loop, run, serving, path):
-        first = serving(Echo, path)
-        serving(Echo, path)
-        first.close()
-        run(exchange(loop, path))
+@CLEANUP
+def test_cleanup_of_a_server_that_never_served(serving, path):
+    serving(Echo, path, start_serving=False).close()
+    assert not os.path.exists(path)
 
-    def test_a_file_of_another_kind(self, serving, path):
-        server = serving(Echo, path)
-        os.rename(path, path + ".old")
-        Path(path).touch()
-        server.close()
-        assert Path(path).is_file()
 
-    def test_a_file_that_cannot_be_removed(self, serving, tmp_path, error_log):
-        directory = tmp_path / "directory"
-        directory.mkdir()
-        path = str(directory / "sock")
-        server = serving(Echo, path)
-        directory.rename(tmp_path / "old")
-        directory.touch()
-        server.close()
-        (message,) = error_log
-        assert message.startswith(f"Unable to clean up listening UNIX socket {path!r}: NotADirectoryError")
-        error_log.clear()
+@CLEANUP
+def test_cleanup_a_file_that_is_gone(serving, path):
+    server = serving(Echo, path)
+    os.unlink(path)
+    server.close()
+    assert not os.path.exists(path)
 
-    @ABSTRACT
-    def test_an_abstract_name(self, loop, run, serving):
-        name = f"\0cloop-gone-{os.getpid()}"
-        serving(Echo, name).close()
-        with pytest.raises(ConnectionRefusedError):
-            run(loop.create_unix_connection(Recorder, name))
 
-    def test_nothing_is_remembered(self, loop, serving, path):
-        server = serving(Echo, path)
-        assert len(loop._unix_server_sockets) == 1
-        server.close()
-        assert loop._unix_server_sockets == {}
+@CLEANUP
+def test_cleanup_a_path_taken_over(loop, run, serving, path):
+    first = serving(Echo, path)
+    serving(Echo, path)
+    first.close()
+    run(exchange(loop, path))
+
+
+@CLEANUP
+def test_cleanup_a_file_of_another_kind(serving, path):
+    server = serving(Echo, path)
+    os.rename(path, path + ".old")
+    Path(path).touch()
+    server.close()
+    assert Path(path).is_file()
+
+
+@CLEANUP
+def test_cleanup_a_file_that_cannot_be_removed(serving, tmp_path, error_log):
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    path = str(directory / "sock")
+    server = serving(Echo, path)
+    directory.rename(tmp_path / "old")
+    directory.touch()
+    server.close()
+    (message,) = error_log
+    assert message.startswith(f"Unable to clean up listening UNIX socket {path!r}: NotADirectoryError")
+    error_log.clear()
+
+
+@CLEANUP
+@ABSTRACT
+def test_cleanup_an_abstract_name(loop, run, serving):
+    name = f"\0cloop-gone-{os.getpid()}"
+    serving(Echo, name).close()
+    with pytest.raises(ConnectionRefusedError):
+        run(loop.create_unix_connection(Recorder, name))
+
+
+@CLEANUP
+def test_cleanup_nothing_is_remembered(loop, serving, path):
+    server = serving(Echo, path)
+    assert len(loop._unix_server_sockets) == 1
+    server.close()
+    assert loop._unix_server_sockets == {}
 
 
 # ---- What works on top
