@@ -3,6 +3,7 @@ from asyncio.events import _TaskFactory
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, MutableSet
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from socket import socket
 from typing import Any, TypeVar
 
 from cloop.aio.future import Future
@@ -48,6 +49,7 @@ class BaseLoop(Reactor):
     _asyncgens_shutdown_called: bool
     _signal_handlers: dict[int, Handle]
     _signal_pipe: SignalPipe | None
+    _unix_server_sockets: dict[socket, int]
     def _check_running(self) -> None: ...
     def _release(self) -> bool: ...
     def _watched(self) -> dict[int, tuple[object, object]]: ...

@@ -17,8 +17,6 @@ from cloop.aio.registry cimport leave_task, register_loop
 from cloop.aio.task cimport check_coroutine, new_task, run_task
 from cloop.core.reactor cimport Reactor
 
-cdef object set_running_loop = events._set_running_loop
-cdef object get_running_loop = events._get_running_loop
 cdef object isfuture = futures.isfuture
 cdef object ensure_future = tasks.ensure_future
 # 3.13.3 and 3.14 hand every keyword of create_task on to the task factory, the name included;
@@ -43,12 +41,14 @@ cdef class BaseLoop(Reactor):
     cdef public bint _asyncgens_shutdown_called
     cdef public dict _signal_handlers
     cdef public object _signal_pipe
+    cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove
 
     def __cinit__(self, *args, **kwargs):
         self.sticky_run = run_task
         self.leave = leave_task
         self._asyncgens = weakref.WeakSet()
         self._signal_handlers = {}
+        self._unix_server_sockets = {}
         register_loop(self)
 
     # ---- Futures and tasks
@@ -161,14 +161,14 @@ cdef class BaseLoop(Reactor):
         self.poller.enter()
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook,
                                finalizer=self._asyncgen_finalizer_hook)
-        set_running_loop(self)
+        events._set_running_loop(self)
 
     def _run_forever_cleanup(self):
         self.stopping = False
         self.thread = 0
         self.know_pending()
         self.poller.leave()
-        set_running_loop(None)
+        events._set_running_loop(None)
         self._set_coroutine_origin_tracking(False)
         hooks, self.old_agen_hooks = self.old_agen_hooks, None
         if hooks is not None:
@@ -177,7 +177,7 @@ cdef class BaseLoop(Reactor):
     cdef NoResult check_running(self) except NoResult.EXC:
         if self.thread != 0:
             raise RuntimeError("This event loop is already running")
-        if get_running_loop() is not None:
+        if events._get_running_loop() is not None:
             raise RuntimeError("Cannot run the event loop while another loop is running")
         return NoResult.OK
 

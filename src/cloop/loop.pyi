@@ -7,7 +7,7 @@ from contextvars import Context
 from socket import _Address, _GetAddrInfoResult, _RetAddress, socket
 from typing import IO, Any, TypeAlias, TypeVar, TypeVarTuple, overload
 
-from _typeshed import ReadableBuffer, StrPath, WriteableBuffer
+from _typeshed import ReadableBuffer, StrOrBytesPath, WriteableBuffer
 
 from cloop.base_loop import BaseLoop
 from cloop.transports.stream import StreamTransport
@@ -110,6 +110,17 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         interleave: int | None = None,
         all_errors: bool = False,
     ) -> tuple[asyncio.Transport, _ProtocolT]: ...
+    async def create_unix_connection(
+        loop,
+        protocol_factory: Callable[[], _ProtocolT],
+        path: StrOrBytesPath | None = None,
+        *,
+        ssl: _SSL = None,
+        sock: socket | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, _ProtocolT]: ...
     async def connect_accepted_socket(
         loop,
         protocol_factory: Callable[[], _ProtocolT],
@@ -171,6 +182,19 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
     ) -> asyncio.Server: ...
+    async def create_unix_server(
+        loop,
+        protocol_factory: _ProtocolFactory,
+        path: StrOrBytesPath | None = None,
+        *,
+        sock: socket | None = None,
+        backlog: int = 100,
+        ssl: _SSL = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+        cleanup_socket: bool = ...,
+    ) -> asyncio.Server: ...
 
     # ---- Sockets
 
@@ -218,30 +242,6 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
 
     # ---- Not there yet: each raises NotImplementedError
 
-    async def create_unix_connection(
-        self,
-        protocol_factory: Callable[[], _ProtocolT],
-        path: str | None = None,
-        *,
-        ssl: _SSL = None,
-        sock: socket | None = None,
-        server_hostname: str | None = None,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
-    ) -> tuple[asyncio.Transport, _ProtocolT]: ...
-    async def create_unix_server(
-        self,
-        protocol_factory: _ProtocolFactory,
-        path: StrPath | None = None,
-        *,
-        sock: socket | None = None,
-        backlog: int = 100,
-        ssl: _SSL = None,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
-        start_serving: bool = True,
-        cleanup_socket: bool = True,
-    ) -> asyncio.Server: ...
     async def create_datagram_endpoint(
         self,
         protocol_factory: Callable[[], _ProtocolT],

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 
 class Recorder(asyncio.Protocol):
@@ -138,3 +138,16 @@ def fill(transport: asyncio.WriteTransport, chunk: bytes = bytes(65536)) -> int:
         transport.write(chunk)
         written += len(chunk)
     return written
+
+
+@contextlib.contextmanager
+def full_listener() -> Iterator[tuple[str, int]]:
+    """The address of a listener whose queue is full: connecting to it takes for ever."""
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        yield full.getsockname()

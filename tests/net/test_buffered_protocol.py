@@ -203,3 +203,25 @@ def test_paused_in_buffer_updated(run):
             return bytes(protocol.data)
 
     assert run(main()) == b"01234567"
+
+
+@pytest.mark.parametrize("factory", [Recorder, Buffered])
+def test_methods_that_are_replaced_on_the_protocol(run, factory):
+    """They are looked up for each call, so that a protocol may change its own."""
+    name = "data_received" if factory is Recorder else "buffer_updated"
+
+    async def main():
+        async with with_raw_peer(factory) as (protocol, peer):
+            peer.send(b"first")
+            await wait_until(lambda: protocol.data == b"first")
+            got = []
+            setattr(protocol, name, got.append)
+            peer.send(b"other")
+            await wait_until(lambda: got)
+            delattr(protocol, name)
+            peer.send(b"third")
+            await wait_until(lambda: len(protocol.data) == 10)
+            return got, bytes(protocol.data)
+
+    expected = b"other" if factory is Recorder else 5
+    assert run(main()) == ([expected], b"firstthird")

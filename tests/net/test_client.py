@@ -10,36 +10,7 @@ import pytest
 
 from tests.support import PY312, open_fds, running_thread, settle, unused_port
 
-from .protocols import Echo, Recorder, read_all
-
-
-@pytest.fixture
-def echo_server(loop, run):
-    """The address of an echo server on the loop."""
-    server = run(loop.create_server(Echo, "127.0.0.1", 0))
-    yield server.sockets[0].getsockname()
-    server.close()
-    run(asyncio.wait_for(server.wait_closed(), 5))
-
-
-@pytest.fixture
-def resolves_to(monkeypatch):
-    """Makes every name resolve to the addresses given, by socket.getaddrinfo itself."""
-
-    def patch(*addresses):
-        def getaddrinfo(*args, **kwargs):
-            return [
-                (family_of(address), socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)
-                for address in addresses
-            ]
-
-        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-
-    return patch
-
-
-def family_of(address):
-    return socket.AF_INET6 if len(address) == 4 else socket.AF_INET
+from .protocols import Recorder, full_listener, read_all
 
 
 async def finish(protocol):
@@ -174,14 +145,8 @@ def test_racing_addresses(loop, run, echo_server, resolves_to, kwargs):
 
 def test_a_slow_address_does_not_hold_up_the_next(loop, run, echo_server, resolves_to):
     """The first is a listener whose queue is full: connecting to it takes for ever."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        held = [socket.socket() for _ in range(4)]
-        for sock in held:
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        resolves_to(full.getsockname(), echo_server)
+    with full_listener() as address:
+        resolves_to(address, echo_server)
 
         async def main():
             _, protocol = await loop.create_connection(Recorder, "some.host", 1, happy_eyeballs_delay=0.01)
@@ -189,8 +154,6 @@ def test_a_slow_address_does_not_hold_up_the_next(loop, run, echo_server, resolv
             return protocol.transport.get_extra_info("peername")
 
         assert run(asyncio.wait_for(main(), 5)) == echo_server
-        for sock in held:
-            sock.close()
 
 
 @pytest.mark.parametrize(
@@ -251,17 +214,11 @@ def test_a_name_without_addresses(loop, run, resolves_to):
 
 def test_cancelled_while_connecting(loop, run):
     """The socket is closed, and nothing comes of it later."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        held = [socket.socket() for _ in range(4)]
-        for sock in held:
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
+    with full_listener() as address:
 
         async def main():
             before = set(open_fds())
-            task = asyncio.create_task(loop.create_connection(Recorder, *full.getsockname()))
+            task = asyncio.create_task(loop.create_connection(Recorder, *address))
             await asyncio.sleep(0.005)
             assert not task.done() and set(open_fds()) - before
             task.cancel()
@@ -271,8 +228,6 @@ def test_cancelled_while_connecting(loop, run):
             return set(open_fds()) - before
 
         assert run(main()) == set()
-        for sock in held:
-            sock.close()
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket")

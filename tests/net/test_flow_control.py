@@ -286,3 +286,58 @@ def test_writing_goes_on_while_reading_is_paused(run):
             return len(data)
 
     assert run(main()) == 500_000
+
+
+def test_resumed_while_it_closes(run):
+    """A paused protocol that closes hears of its queue's end before the connection's."""
+
+    async def main():
+        async with with_raw_peer() as (protocol, peer):
+            fill(protocol.transport, bytes(1 << 20))
+            protocol.transport.close()
+            await read_all(peer)
+            await protocol.lost
+            return protocol.calls
+
+    assert run(main()) == ["made", "pause", "resume", ("lost", None)]
+
+
+def test_not_resumed_by_an_abort(run):
+    async def main():
+        async with with_raw_peer() as (protocol, _):
+            fill(protocol.transport, bytes(1 << 20))
+            protocol.transport.abort()
+            await protocol.lost
+            return protocol.calls
+
+    assert run(main()) == ["made", "pause", ("lost", None)]
+
+
+def test_paused_before_write_returns_and_resumed_by_an_event(run):
+    async def main():
+        async with with_raw_peer() as (protocol, peer):
+            transport = protocol.transport
+            transport.write(bytes(1 << 20))
+            assert protocol.calls == ["made", "pause"]
+            while not peer.recv(1 << 20):
+                pass
+            assert protocol.calls == ["made", "pause"]
+            while transport.get_write_buffer_size():
+                await read_some(peer)
+                await asyncio.sleep(0)
+            return list(protocol.calls)
+
+    assert run(main()) == ["made", "pause", "resume"]
+
+
+def test_lowered_marks_pause_at_once(run):
+    async def main():
+        async with with_raw_peer() as (protocol, _):
+            transport = protocol.transport
+            transport.set_write_buffer_limits(high=1 << 30)
+            fill(transport, bytes(1 << 20))
+            assert protocol.calls == ["made"]
+            transport.set_write_buffer_limits(high=10)
+            return list(protocol.calls)
+
+    assert run(main()) == ["made", "pause"]

@@ -142,8 +142,19 @@ def add_eager(adder: Adder) -> None:
     adder.add("SwappedEagerTaskFactoryLoopTests", "CEagerTaskFactoryLoopTests", Task=adder.kit.task)
 
 
+def use_loop_in_events(adder: Adder) -> None:
+    """test_events: one class for each selector there is; the kit's loop has its own poller."""
+    if adder.kit.is_stock:
+        return
+    for selector in ("EPoll", "Kqueue", "Poll"):
+        if hasattr(adder.module, f"{selector}EventLoopTests"):
+            delattr(adder.module, f"{selector}EventLoopTests")
+    adder.module.SelectEventLoopTests.create_event_loop = lambda self: adder.kit.loop()
+
+
 BUILDERS = {
     "test_eager_task_factory": add_eager,
+    "test_events": use_loop_in_events,
     "test_futures": add_futures,
     "test_futures2": add_futures2,
     "test_tasks": add_tasks,

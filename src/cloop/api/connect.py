@@ -7,6 +7,7 @@ Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import socket
 import sys
@@ -216,7 +217,9 @@ async def open_one(
             raise
     except BaseException:
         if sock is not None:
-            sock.close()
+            # What is raised already matters more than an error of close().
+            with contextlib.suppress(OSError):
+                sock.close()
         raise
     finally:
         errors = attempt = None  # type: ignore[assignment]

@@ -74,18 +74,53 @@ async def create_server(
             raise ValueError("Neither host/port nor sock were specified")
         check_stream(sock)
         sockets = [sock]
-    for sock in sockets:
-        sock.setblocking(False)
-    server = Server(
-        loop, sockets, protocol_factory, ssl, backlog, ssl_handshake_timeout, ssl_shutdown_timeout
+    server = await make_server(
+        loop,
+        sockets,
+        host is not None or port is not None,
+        protocol_factory,
+        ssl,
+        backlog,
+        ssl_handshake_timeout,
+        ssl_shutdown_timeout,
+        start_serving,
     )
-    if start_serving:
-        server._start_serving()  # type: ignore[attr-defined]
-        # asyncio lets a turn pass here, and programs see that.
-        await asyncio.sleep(0)
     if loop.get_debug():
         logger.info("%r is serving", server)
     return server
+
+
+async def make_server(
+    loop: Loop,
+    sockets: list[socket.socket],
+    made: bool,
+    protocol_factory: ProtocolFactory,
+    ssl: SSLArgument,
+    backlog: int,
+    ssl_handshake_timeout: float | None,
+    ssl_shutdown_timeout: float | None,
+    start_serving: bool,
+) -> Server:
+    """The Server of bound sockets. If it is not to be, those that were `made` for it are closed."""
+    try:
+        for sock in sockets:
+            sock.setblocking(False)
+        server = Server(
+            loop, sockets, protocol_factory, ssl, backlog, ssl_handshake_timeout, ssl_shutdown_timeout
+        )
+        if start_serving:
+            server._start_serving()  # type: ignore[attr-defined]
+            # asyncio lets a turn pass here, and programs see that.
+            await asyncio.sleep(0)
+        return server
+    except BaseException:
+        # listen() failed, or the caller was cancelled and nobody will ever close the server.
+        for sock in sockets:
+            if made:
+                loop._stop_serving(sock)
+            else:
+                stop_listening(loop, sock)
+        raise
 
 
 def check_arguments(

@@ -18,8 +18,7 @@ Derived in its rules and messages from CPython's asyncio/base_events.py and sele
 import gc
 import sys
 import weakref
-from asyncio import coroutines
-from asyncio.log import logger
+from asyncio import base_events, coroutines
 from asyncio.tasks import Task
 
 from cpython.long cimport PyLong_AsDouble
@@ -313,7 +312,8 @@ cdef class Reactor:
                     self.leave(self)
             seconds = <double>(monotonic_ns() - begin) / 1e9
             if seconds >= self.slow_callback_duration:
-                logger.warning("Executing %s took %.3f seconds", describe(owner), seconds)
+                # Looked up where asyncio does: what replaces its logger there replaces ours.
+                base_events.logger.warning("Executing %s took %.3f seconds", describe(owner), seconds)
         return NoResult.OK
 
     cdef NoResult leave_raising(self) except NoResult.EXC:

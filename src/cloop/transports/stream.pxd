@@ -21,11 +21,7 @@ cdef class StreamTransport(BaseTransport):
         int level              # of the spare bytes object to receive into; 0: copy out of memory
         bint keeps             # the protocol keeps what it gets
 
-        # The protocol's methods, looked up in set_protocol: data_received, or the two of a
-        # BufferedProtocol. None where the protocol has none; then calling it is what fails.
-        object data_received
-        object get_buffer
-        object buffer_updated
+        bint buffered          # the protocol is a BufferedProtocol
 
         bint eof               # write_eof() was called
         object empty_waiter    # a future for the moment when nothing is queued (sendfile)
@@ -41,7 +37,7 @@ cdef class StreamTransport(BaseTransport):
         void guess(self, Py_ssize_t n) noexcept
         ssize_t receive(self, PyObject **data, int *level) except -2
         NoResult read_buffered(self) except NoResult.EXC
-        Py_ssize_t fill_buffer(self, object get_buffer, Py_ssize_t *size) except -2
+        Py_ssize_t fill_buffer(self, object protocol, Py_ssize_t *size) except -2
         NoResult read_failed(self) except NoResult.EXC
         NoResult read_eof(self) except NoResult.EXC
 

@@ -37,8 +37,10 @@ from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.scratch cimport LEVELS, capacity_of, level_for, scratch_of, set_size
 
 cdef extern from *:
-    # NULL is looked at by hand: the exception stays set for callback_failed.
-    PyObject *call_one "PyObject_CallOneArg"(object callable, object argument)
+    # NULL is looked at by hand: the exception stays set for callback_failed. The method is looked
+    # up for each call, as asyncio does, since protocols replace their own; without a method object
+    # in between that costs no more than keeping one.
+    PyObject *call_method "PyObject_CallMethodOneArg"(object self, object name, object argument)
     # Returns NULL; declared as if it set nothing, for the same reason.
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size) except NULL
     char *bytes_memory "PyBytes_AS_STRING"(PyObject *data)
@@ -112,12 +114,7 @@ cdef class StreamTransport(BaseTransport):
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
         self.protocol = protocol
-        self.data_received = self.get_buffer = self.buffer_updated = None
-        if isinstance(protocol, BufferedProtocol):
-            self.get_buffer = protocol.get_buffer
-            self.buffer_updated = protocol.buffer_updated
-        elif protocol is not None:
-            self.data_received = getattr(protocol, "data_received", None)
+        self.buffered = isinstance(protocol, BufferedProtocol)
         return NoResult.OK
 
     # ---- Reading
@@ -125,9 +122,7 @@ cdef class StreamTransport(BaseTransport):
     cdef NoResult on_readable(self) except NoResult.EXC:
         if self.closing:
             return NoResult.OK
-        if self.get_buffer is None:
-            return self.read_data()
-        return self.read_buffered()
+        return self.read_buffered() if self.buffered else self.read_data()
 
     cdef NoResult read_data(self) except NoResult.EXC:
         cdef int level = 0
@@ -182,13 +177,9 @@ cdef class StreamTransport(BaseTransport):
             self.level = 0
 
     cdef NoResult deliver(self, object data) except NoResult.EXC:
-        cdef PyObject *result
-        if self.data_received is None:
-            return self.fatal_error(
-                AttributeError(f"{type(self.protocol).__name__!r} object has no attribute "
-                               "'data_received'"),
-                "Fatal error: protocol.data_received() call failed.")
-        result = call_one(self.data_received, data)
+        # May be replaced while it runs.
+        cdef object protocol = self.protocol
+        cdef PyObject *result = call_method(protocol, "data_received", data)
         if result == NULL:
             return self.callback_failed("Fatal error: protocol.data_received() call failed.")
         Py_DECREF(result)
@@ -196,33 +187,33 @@ cdef class StreamTransport(BaseTransport):
 
     cdef NoResult read_buffered(self) except NoResult.EXC:
         """Receive into the protocol's buffer, again while it comes back full."""
-        cdef object get_buffer = self.get_buffer
+        cdef object protocol = self.protocol
         cdef Py_ssize_t n
         cdef Py_ssize_t size = 0
         cdef Py_ssize_t total = 0
         cdef int _
         cdef PyObject *result
         for _ in range(READ_TIMES):
-            n = self.fill_buffer(get_buffer, &size)
+            n = self.fill_buffer(protocol, &size)
             if n <= 0:
                 return NoResult.OK
-            result = call_one(self.buffer_updated, n)
+            result = call_method(protocol, "buffer_updated", n)
             if result == NULL:
                 return self.callback_failed(
                     "Fatal error: protocol.buffer_updated() call failed.")
             Py_DECREF(result)
             total += n
             if (n < size or total >= READ_BUDGET or self.closing or self.paused
-                    or self.get_buffer is not get_buffer):
+                    or self.protocol is not protocol):
                 break
         return NoResult.OK
 
-    cdef Py_ssize_t fill_buffer(self, object get_buffer, Py_ssize_t *size) except -2:
+    cdef Py_ssize_t fill_buffer(self, object protocol, Py_ssize_t *size) except -2:
         """One recv into the protocol's buffer: how much came, 0 if that was all for now."""
         cdef Py_buffer view
         cdef ssize_t n
         try:
-            buffer = get_buffer(-1)
+            buffer = protocol.get_buffer(-1)
             if not len(buffer):
                 raise RuntimeError("get_buffer() returned an empty buffer")
         except (SystemExit, KeyboardInterrupt):

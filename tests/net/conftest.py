@@ -1,0 +1,37 @@
+"""Fixtures for clients."""
+
+import asyncio
+import socket
+
+import pytest
+
+from .protocols import Echo
+
+
+@pytest.fixture
+def echo_server(loop, run):
+    """The address of an echo server on the loop."""
+    server = run(loop.create_server(Echo, "127.0.0.1", 0))
+    yield server.sockets[0].getsockname()
+    server.close()
+    run(asyncio.wait_for(server.wait_closed(), 5))
+
+
+@pytest.fixture
+def resolves_to(monkeypatch):
+    """Makes every name resolve to the addresses given, by socket.getaddrinfo itself."""
+
+    def patch(*addresses):
+        def getaddrinfo(*args, **kwargs):
+            return [
+                (family_of(address), socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)
+                for address in addresses
+            ]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    return patch
+
+
+def family_of(address):
+    return socket.AF_INET6 if len(address) == 4 else socket.AF_INET
