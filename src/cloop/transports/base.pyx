@@ -6,7 +6,7 @@ Agreement).
 
 import _socket
 import warnings
-from asyncio import base_events, transports, trsock
+from asyncio import base_events, constants, transports, trsock
 from asyncio.log import logger
 
 from cpython.object cimport PyObject
@@ -38,6 +38,8 @@ cdef extern from *:
     # The results are looked at by hand: the exception must stay set until the context is left.
     int enter "PyContext_Enter"(object context)
     int leave "PyContext_Exit"(object context)
+    # Returns NULL; declared as if it set nothing, so that the exception can be taken.
+    PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
 
 ctypedef NoResult (*step_t)(BaseTransport self) except NoResult.EXC
 ctypedef NoResult (*quiet_step_t)(BaseTransport self) noexcept
@@ -75,6 +77,11 @@ cdef Scratch scratch_of(Reactor loop):
     if loop.scratch is None:
         loop.scratch = Scratch()
     return <Scratch>loop.scratch
+
+
+cdef object error_from_errno():
+    set_from_errno(<PyObject *>OSError)
+    return cloop_take_exception()
 
 
 def is_claimed(Reactor loop not None, sock):
@@ -224,6 +231,16 @@ cdef class BaseTransport(Flow):
         table = self.loop.watches
         if table.owners[3 * self.fd + (direction >> 1)] is self:
             table.unwatch(self.fd, direction)
+        return NoResult.OK
+
+    cdef NoResult wait_writable(self) except NoResult.EXC:
+        self.writer_context = self.copy_context()
+        return self.watch(WRITE)
+
+    cdef NoResult count_lost_write(self) except NoResult.EXC:
+        if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+            logger.warning("socket.send() raised exception.")
+        self.conn_lost += 1
         return NoResult.OK
 
     cdef NoResult on_readable(self) except NoResult.EXC:

@@ -14,9 +14,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, errno
 
-from cloop._c.pyapi cimport Py_DECREF, cloop_take_exception
+from cloop._c.pyapi cimport Py_DECREF
 from cloop._c.socket cimport (
     AF_INET,
     AF_INET6,
@@ -34,13 +33,11 @@ from cloop._c.socket cimport (
 )
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
-from cloop.transports.base cimport scratch_of
+from cloop.transports.base cimport error_from_errno, scratch_of, would_block
 
 cdef extern from *:
     # NULL is looked at by hand: the exception stays set for callback_failed.
     PyObject *call_one "PyObject_CallOneArg"(object callable, object argument)
-    # Returns NULL; declared as if it set nothing, for the same reason.
-    PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
 
 cdef enum:
     # IOV_MAX is 1024 on every system we run on, and POSIX allows no fewer than 16; 512 entries are
@@ -72,16 +69,6 @@ cdef bint is_tcp(object sock, bint plain) except -1:
                 and plain_proto(sock) == IPPROTO_TCP)
     return (sock.family in (AF_INET, AF_INET6) and sock.type == STREAM
             and sock.proto == IPPROTO_TCP)
-
-
-cdef inline bint would_block() noexcept:
-    return errno == EAGAIN or errno == EINTR
-
-
-cdef object error_from_errno():
-    """The OSError of errno, as an object."""
-    set_from_errno(<PyObject *>OSError)
-    return cloop_take_exception()
 
 
 cdef class StreamTransport(BaseTransport):
@@ -263,12 +250,6 @@ cdef class StreamTransport(BaseTransport):
             self.queue(PyBytes_FromStringAndSize(start + sent, size - sent), 0)
         return self.may_pause()
 
-    cdef NoResult count_lost_write(self) except NoResult.EXC:
-        if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
-            logger.warning("socket.send() raised exception.")
-        self.conn_lost += 1
-        return NoResult.OK
-
     cdef NoResult queue(self, bytes piece, Py_ssize_t offset) except NoResult.EXC:
         """Queue a piece, of which `offset` bytes are sent; only the first may have such."""
         if self.pieces is None:
@@ -278,10 +259,6 @@ cdef class StreamTransport(BaseTransport):
         self.pieces.append(piece)
         self.queued += PyBytes_GET_SIZE(piece) - offset
         return NoResult.OK
-
-    cdef NoResult wait_writable(self) except NoResult.EXC:
-        self.writer_context = self.copy_context()
-        return self.watch(WRITE)
 
     def writelines(self, list_of_data):
         """Send several bytes-like objects, by one system call where nothing is queued."""
