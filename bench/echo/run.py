@@ -3,6 +3,7 @@
     python -m bench.echo.run
     python -m bench.echo.run --mode streams --size 102400 --loops cloop,uvloop
     python -m bench.echo.run --mode protocol --syscalls
+    python -m bench.echo.run --mode udp
 
 The server has one core and the load generator another. Each round starts every server anew, one after the
 other; the table gives the medians of the rounds.
@@ -120,7 +121,9 @@ def main() -> None:
     loops = chosen_loops(args.loops)
     server_core, load_core = two_cores()
     setting = Setting(args.mode, args.size, args.connections, args.unix, server_core, load_core)
-    where = "unix" if args.unix else "tcp"
+    if args.unix and args.mode == "udp":
+        raise SystemExit("--mode udp has no unix sockets")
+    where = "unix" if args.unix else "udp" if args.mode == "udp" else "tcp"
     print(f"{args.mode}, {args.size} bytes, {args.connections} connections, {where}")
     report = report_syscalls if args.syscalls else report_rates
     results = report(setting, [FLOOR, *loops], args)
