@@ -252,7 +252,7 @@ cdef class DatagramTransport(BaseTransport):
         if self.closed:
             # asyncio has no more socket and fails with an AttributeError.
             return
-        if not self.pending:
+        if self.queued == 0:
             if self.put(data, addr) != Sent.FULL:
                 return
             self.wait_writable()
