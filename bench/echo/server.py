@@ -180,7 +180,9 @@ def main() -> None:
     parser = new_parser("bench.echo.server", __doc__)
     parser.add_argument("--loop", choices=FACTORIES, default="asyncio")
     parser.add_argument("--mode", choices=MODES, default="protocol")
-    parser.add_argument("address", help="a port of 127.0.0.1 (0: any), unix:/path, or with --mode udp udp:PORT")
+    parser.add_argument(
+        "address", help="a port of 127.0.0.1 (0: any), unix:/path, or with --mode udp udp:PORT"
+    )
     args = parser.parse_args()
     with asyncio.Runner(loop_factory=factory_of(args.loop)) as runner:
         runner.run(serve(args.mode, args.address))

@@ -122,7 +122,9 @@ def test_the_largest_in_a_flood(run):
         data = bytes(range(256)) * 256
         with plain_socket() as peer:
             async with endpoint() as protocol:
-                protocol.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+                protocol.transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24
+                )
                 for _ in range(40):
                     sizes = [1, LARGEST, 7]
                     for size in sizes:
@@ -252,7 +254,9 @@ def test_a_scope(run):
     run(main())
 
 
-@pytest.mark.parametrize("address", [("::1", 9, 1 << 20, 0), ("::1", 9, -1), ("::1",), ("::1", 9, 0, 0, 0)], ids=repr)
+@pytest.mark.parametrize(
+    "address", [("::1", 9, 1 << 20, 0), ("::1", 9, -1), ("::1",), ("::1", 9, 0, 0, 0)], ids=repr
+)
 def test_no_ipv6_address(run, reports, address):
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         try:

@@ -296,7 +296,8 @@ def test_abstract_names(run):
     async def main():
         name = f"\0cloop-{os.getpid()}-"
         async with endpoint(Echo, local_addr=name + "a", family=socket.AF_UNIX) as server:
-            async with endpoint(local_addr=name + "b", remote_addr=name + "a", family=socket.AF_UNIX) as client:
+            options = {"remote_addr": name + "a", "family": socket.AF_UNIX}
+            async with endpoint(local_addr=name + "b", **options) as client:
                 client.transport.sendto(b"x")
                 await client.wait_for(1)
                 assert client.received == [(b"x", (name + "a").encode())]

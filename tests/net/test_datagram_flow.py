@@ -1,4 +1,4 @@
-"""What a datagram endpoint does with what the kernel does not take: the peer of a unix socket that does not read."""
+"""What a datagram endpoint does with what the kernel does not take: a unix socket's peer does not read."""
 
 import contextlib
 import socket

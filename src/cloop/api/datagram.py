@@ -81,7 +81,9 @@ async def create_datagram_endpoint(
                 protocol,
             )
         else:
-            logger.debug("Datagram endpoint remote_addr=%r created: (%r, %r)", remote_addr, transport, protocol)
+            logger.debug(
+                "Datagram endpoint remote_addr=%r created: (%r, %r)", remote_addr, transport, protocol
+            )
     return transport, protocol
 
 
@@ -94,7 +96,9 @@ def check_socket(sock: socket.socket, **options: object) -> None:
         raise ValueError(f"A datagram socket was expected, got {sock!r}")
     problems = ", ".join(f"{name}={value}" for name, value in options.items() if value)
     if problems:
-        raise ValueError(f"socket modifier keyword arguments can not be used when sock is specified. ({problems})")
+        raise ValueError(
+            f"socket modifier keyword arguments can not be used when sock is specified. ({problems})"
+        )
 
 
 # ---- Resolve
@@ -130,7 +134,7 @@ async def find_candidates(
     whole = [
         (key, pair)
         for key, pair in found.items()
-        if not (local_addr and pair[0] is None or remote_addr and pair[1] is None)
+        if not ((local_addr and pair[0] is None) or (remote_addr and pair[1] is None))
     ]
     if not whole:
         raise ValueError("can not get address information")
