@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from tests.support import PATIENCE, wait_until
 
+# The most that a packet of IPv4 holds.
+LARGEST = 65535 - 20 - 8
+
 
 class Datagrams(asyncio.DatagramProtocol):
     """Notes its calls in order, and what came by itself."""

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support import PY313
+from tests.support import PY312, PY313
 
 from .datagrams import Datagrams, Echo, endpoint, name_of, plain_socket
 
@@ -45,7 +45,7 @@ def test_what_it_is(run):
         async with endpoint() as protocol:
             transport = protocol.transport
             assert isinstance(transport, asyncio.BaseTransport)
-            if sys.version_info >= (3, 12):
+            if PY312:
                 assert isinstance(transport, asyncio.DatagramTransport)
             sock = transport.get_extra_info("socket")
             assert type(sock) is asyncio.trsock.TransportSocket
@@ -187,7 +187,10 @@ def test_reuse_port_where_it_is_not(run, monkeypatch):
     assert (type(exc), str(exc)) == (ValueError, "reuse_port not supported by socket module")
 
 
-def test_a_socket_in_use(run):
+def test_a_socket_in_use(run, impl):
+    if not impl.is_cloop and not PY312:
+        pytest.skip("asyncio looks only from 3.12 on")
+
     async def main():
         with socket.socket(type=socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))

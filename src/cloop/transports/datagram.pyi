@@ -1,11 +1,12 @@
 import asyncio
 from collections.abc import Mapping
 from socket import _Address, socket
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 from cloop.core.reactor import Reactor
 from cloop.transports.base import BaseTransport
 
+@final
 class Batch: ...
 
 # An asyncio.DatagramTransport to isinstance() as well.
