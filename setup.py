@@ -69,6 +69,7 @@ MODULES = [
     "transports/base.pyx",
     "transports/stream.pyx",
     "transports/listener.pyx",
+    "transports/datagram.pyx",
     "base_loop.pyx",
 ]
 

@@ -38,13 +38,19 @@ struct address {
         struct sockaddr_un unix_path;
     } name;
     socklen_t length;
+    int type; /* of the socket */
 };
 
-/* "unix:/path" or a port number on 127.0.0.1. */
+/* "unix:/path", or a port number on 127.0.0.1: of TCP, of UDP with "udp:" before it. */
 static inline struct address parse_address(const char *text)
 {
     struct address result;
     memset(&result, 0, sizeof result);
+    result.type = SOCK_STREAM;
+    if (strncmp(text, "udp:", 4) == 0) {
+        result.type = SOCK_DGRAM;
+        text += 4;
+    }
     if (strncmp(text, "unix:", 5) == 0) {
         result.name.unix_path.sun_family = AF_UNIX;
         strncpy(result.name.unix_path.sun_path, text + 5, sizeof result.name.unix_path.sun_path - 1);
@@ -60,7 +66,7 @@ static inline struct address parse_address(const char *text)
 
 static inline int is_tcp(const struct address *address)
 {
-    return address->name.any.sa_family == AF_INET;
+    return address->name.any.sa_family == AF_INET && address->type == SOCK_STREAM;
 }
 
 /* As asyncio does for its TCP transports: a message leaves at once. */

@@ -1,14 +1,16 @@
 /* Load for an echo server: n connections, each with one message under way at a time, on epoll.
  *
  *     load [-c connections] [-i idle connections] [-r] [-s size] [-d seconds] [-w warm-up seconds]
- *          [-n messages] PORT | unix:/path
+ *          [-n messages] PORT | unix:/path | udp:PORT
  *
  * Prints one line of JSON: the messages echoed in all, those echoed in the measured time (after the warm-up),
- * a second's share of these, and the median, 99th percentile and maximum of the time from send to the whole
- * echo, in us. With -n there is no warm-up, and it ends after that many messages instead of after a time
+ * a second's share of these, the median, 99th percentile and maximum of the time from send to the whole echo
+ * in us, and the datagrams lost. With -n there is no warm-up, and it ends after that many messages instead of after a time
  * (-n 0: it connects and ends).
  * The idle connections send nothing. With -r each message has a connection of its own, which is closed after
  * its echo; the time begins before connect.
+ * Of UDP a connection is a connected socket, and its message a datagram; one that has not come back after
+ * LOST_NS is counted as lost, and another is sent.
  * The first echo of each connection is compared with what was sent. Messages end in a newline and hold no
  * other, so that a server which reads lines serves as well.
  */
@@ -16,7 +18,7 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { BATCH = 256, RECEIVE = 256 * 1024, STEP_NS = 100, STEPS = 1000 * 1000 };
+enum { BATCH = 256, RECEIVE = 256 * 1024, STEP_NS = 100, STEPS = 1000 * 1000, LOST_NS = 200 * 1000 * 1000 };
 
 struct connection {
     int fd;
@@ -35,9 +37,9 @@ static struct {
 static char *message;
 static char received[RECEIVE];
 static uint32_t histogram[STEPS]; /* latencies in steps of STEP_NS; the last step takes all above */
-static long measured, total;
+static long measured, total, lost;
 static int64_t longest_ns;
-static int poller;
+static int poller, datagrams;
 static struct address address;
 
 static int64_t now_ns(void)
@@ -84,7 +86,7 @@ static void bind_to_some_address(int fd)
 
 static void connect_to(struct connection *connection)
 {
-    connection->fd = check(socket(address.name.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+    connection->fd = check(socket(address.name.any.sa_family, address.type | SOCK_CLOEXEC, 0), "socket");
     if (is_tcp(&address) && (options.reconnect || options.idle))
         bind_to_some_address(connection->fd);
     check(connect(connection->fd, &address.name.any, address.length), "connect");
@@ -101,6 +103,16 @@ static void start_message(struct connection *connection)
     if (options.reconnect)
         connect_to(connection);
     send_rest(connection);
+}
+
+/* Start the messages again that seem to be lost. */
+static void start_lost(struct connection *all, int64_t now)
+{
+    for (int i = 0; i < options.connections; i++)
+        if (now - all[i].started_ns > LOST_NS) {
+            lost++;
+            start_message(&all[i]);
+        }
 }
 
 static void record(int64_t latency_ns)
@@ -130,14 +142,19 @@ static int receive(struct connection *connection)
     return connection->received == options.size;
 }
 
-static void run(int64_t start_ns, int64_t end_ns)
+static void run(struct connection *all, int64_t start_ns, int64_t end_ns)
 {
     struct epoll_event events[BATCH];
+    int64_t look_ns = now_ns() + LOST_NS;
     for (;;) {
-        int count = epoll_wait(poller, events, BATCH, 1000);
+        int count = epoll_wait(poller, events, BATCH, datagrams ? 100 : 1000);
         int64_t now = now_ns();
         if (now >= end_ns)
             return;
+        if (datagrams && now >= look_ns) {
+            start_lost(all, now);
+            look_ns = now + LOST_NS;
+        }
         for (int i = 0; i < count; i++) {
             struct connection *connection = events[i].data.ptr;
             if (events[i].events & EPOLLOUT)
@@ -185,7 +202,8 @@ static void parse_options(int argc, char **argv)
         }
     }
     if (optind != argc - 1 || options.connections < 1 || options.size < 1) {
-        fprintf(stderr, "usage: %s [-c n] [-i n] [-r] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path\n", argv[0]);
+        fprintf(stderr,
+                "usage: %s [-c n] [-i n] [-r] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path | udp:PORT\n", argv[0]);
         exit(2);
     }
 }
@@ -205,6 +223,7 @@ int main(int argc, char **argv)
     parse_options(argc, argv);
     make_message();
     address = parse_address(argv[optind]);
+    datagrams = address.type == SOCK_DGRAM;
     struct connection *all = calloc((size_t)options.connections, sizeof *all);
     if (all == NULL)
         die("calloc");
@@ -221,12 +240,12 @@ int main(int argc, char **argv)
     if (options.messages != 0) {
         for (int i = 0; i < options.connections; i++)
             start_message(&all[i]);
-        run(start_ns, end_ns);
+        run(all, start_ns, end_ns);
     }
     double elapsed = (double)(now_ns() - start_ns) / 1e9;
     printf("{\"total\": %ld, \"measured\": %ld, \"seconds\": %.3f, \"messages_per_s\": %.1f, "
-           "\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f}\n",
+           "\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, \"lost\": %ld}\n",
            total, measured, elapsed, (double)measured / elapsed, percentile(0.5), percentile(0.99),
-           (double)longest_ns / 1000);
+           (double)longest_ns / 1000, lost);
     return 0;
 }

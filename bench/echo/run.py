@@ -3,6 +3,7 @@
     python -m bench.echo.run
     python -m bench.echo.run --mode streams --size 102400 --loops cloop,uvloop
     python -m bench.echo.run --mode protocol --syscalls
+    python -m bench.echo.run --mode udp
 
 The server has one core and the load generator another. Each round starts every server anew, one after the
 other; the table gives the medians of the rounds.
@@ -124,7 +125,9 @@ def main() -> None:
     setting = Setting(
         args.mode, args.size, args.connections, args.unix, args.idle, args.reconnect, server_core, load_core
     )
-    where = "unix" if args.unix else "tcp"
+    if args.unix and args.mode == "udp":
+        raise SystemExit("--mode udp has no unix sockets")
+    where = "unix" if args.unix else "udp" if args.mode == "udp" else "tcp"
     more = f", {args.idle} idle" if args.idle else ""
     more += ", each for one message" if args.reconnect else ""
     print(f"{args.mode}, {args.size} bytes, {args.connections} connections{more}, {where}")

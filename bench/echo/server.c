@@ -1,14 +1,15 @@
 /* An echo server on bare epoll: the floor that an event loop is measured against.
  *
- *     server PORT | server unix:/path
+ *     server PORT | server unix:/path | server udp:PORT
  *
  * It does what no server can do without: one recv and one send for a message, one epoll_wait for all the
  * connections that are ready. What a send leaves over is kept until the socket takes it; meanwhile nothing
- * more is read from that connection. It prints one line of JSON when it listens: its pid and its port.
+ * more is read from that connection. Of datagrams it answers what is there, up to a number, for one
+ * epoll_wait; one that the socket does not take is lost. It prints one line of JSON when it listens: its pid and its port.
  */
 #include "common.h"
 
-enum { BATCH = 256, BUFFER = 256 * 1024 };
+enum { BATCH = 256, BUFFER = 256 * 1024, DATAGRAMS = 16 };
 
 struct connection {
     int fd;
@@ -81,6 +82,18 @@ static void on_writable(struct connection *connection)
     }
 }
 
+static void answer_datagrams(int fd)
+{
+    for (int i = 0; i < DATAGRAMS; i++) {
+        struct sockaddr_storage peer;
+        socklen_t length = sizeof peer;
+        ssize_t size = recvfrom(fd, buffer, sizeof buffer, MSG_DONTWAIT, (struct sockaddr *)&peer, &length);
+        if (size == -1)
+            return;
+        sendto(fd, buffer, (size_t)size, MSG_DONTWAIT, (struct sockaddr *)&peer, length);
+    }
+}
+
 static void accept_one(const struct connection *listener, int tcp)
 {
     int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -98,13 +111,14 @@ static void accept_one(const struct connection *listener, int tcp)
 static void listen_on(struct connection *listener, struct address *address)
 {
     int on = 1;
-    listener->fd = check(socket(address->name.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
+    listener->fd = check(socket(address->name.any.sa_family, address->type | SOCK_CLOEXEC, 0), "socket");
     check(setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt");
     check(bind(listener->fd, &address->name.any, address->length), "bind");
-    check(listen(listener->fd, 1024), "listen");
+    if (address->type == SOCK_STREAM)
+        check(listen(listener->fd, 1024), "listen");
     check(getsockname(listener->fd, &address->name.any, &address->length), "getsockname");
     watch(EPOLL_CTL_ADD, listener, EPOLLIN);
-    int port = is_tcp(address) ? ntohs(address->name.tcp.sin_port) : 0;
+    int port = address->name.any.sa_family == AF_INET ? ntohs(address->name.tcp.sin_port) : 0;
     printf("{\"pid\": %d, \"port\": %d}\n", getpid(), port);
     fflush(stdout);
 }
@@ -112,7 +126,7 @@ static void listen_on(struct connection *listener, struct address *address)
 int main(int argc, char **argv)
 {
     if (argc != 2) {
-        fprintf(stderr, "usage: %s PORT | unix:/path\n", argv[0]);
+        fprintf(stderr, "usage: %s PORT | unix:/path | udp:PORT\n", argv[0]);
         return 2;
     }
     struct address address = parse_address(argv[1]);
@@ -125,7 +139,9 @@ int main(int argc, char **argv)
         int count = epoll_wait(poller, events, BATCH, -1);
         for (int i = 0; i < count; i++) {
             struct connection *connection = events[i].data.ptr;
-            if (connection == &listener)
+            if (connection == &listener && address.type == SOCK_DGRAM)
+                answer_datagrams(listener.fd);
+            else if (connection == &listener)
                 accept_one(&listener, is_tcp(&address));
             else if (connection->rest != NULL)
                 on_writable(connection);

@@ -2,6 +2,7 @@
 
     python -m bench.echo.server --loop uvloop --mode streams 0
     python -m bench.echo.server --loop cloop --mode protocol unix:/tmp/echo
+    python -m bench.echo.server --loop cloop --mode udp udp:0
 
 Prints one line of JSON when it listens: its pid and its port, as the C server does.
 """
@@ -14,7 +15,7 @@ import json
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 from bench.loops import FACTORIES, factory_of
 from bench.tool import new_parser
@@ -69,6 +70,18 @@ class BufferedEcho(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.transport.write(self.buffer[:nbytes])
+
+
+class DatagramEcho(asyncio.DatagramProtocol):
+    """A datagram goes back to where it came from."""
+
+    transport: asyncio.DatagramTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.transport.sendto(data, addr)
 
 
 async def echo_reads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,6 +152,12 @@ async def serve_sockets(listener: socket.socket) -> None:
         task.add_done_callback(tasks.discard)
 
 
+async def serve_datagrams(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(DatagramEcho, sock=sock)
+    await loop.create_future()
+
+
 MODES: dict[str, Callable[[socket.socket], Awaitable[None]]] = {
     "protocol": lambda listener: serve_protocol(listener, Echo),
     "pieces": lambda listener: serve_protocol(listener, PiecesEcho),
@@ -147,11 +166,16 @@ MODES: dict[str, Callable[[socket.socket], Awaitable[None]]] = {
     "streams": lambda listener: serve_streams(listener, echo_reads, 64 * 1024),  # asyncio's default limit
     "readline": lambda listener: serve_streams(listener, echo_lines, LINE_LIMIT),
     "sock": serve_sockets,
+    "udp": serve_datagrams,
 }
 
 
 def listen(address: str) -> socket.socket:
-    """A listening socket on `address`: a port of 127.0.0.1 (0: any) or unix:/path."""
+    """A listening socket on `address`: a port of 127.0.0.1 (0: any), unix:/path, or a port of UDP."""
+    if address.startswith("udp:"):
+        listener = socket.socket(type=socket.SOCK_DGRAM)
+        listener.bind(("127.0.0.1", int(address.removeprefix("udp:"))))
+        return listener
     if address.startswith("unix:"):
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(address.removeprefix("unix:"))
@@ -175,7 +199,9 @@ def main() -> None:
     parser = new_parser("bench.echo.server", __doc__)
     parser.add_argument("--loop", choices=FACTORIES, default="asyncio")
     parser.add_argument("--mode", choices=MODES, default="protocol")
-    parser.add_argument("address", help="a port of 127.0.0.1 (0: any), or unix:/path")
+    parser.add_argument(
+        "address", help="a port of 127.0.0.1 (0: any), unix:/path, or with --mode udp udp:PORT"
+    )
     args = parser.parse_args()
     with asyncio.Runner(loop_factory=factory_of(args.loop)) as runner:
         runner.run(serve(args.mode, args.address))

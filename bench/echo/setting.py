@@ -42,12 +42,12 @@ class Setting:
     def with_server(self, name: str, use: Callable[[str, int], T], wrap: tuple[str, ...] = ()) -> T:
         """Start a server, return use(its address, its pid), end it; `wrap` goes before its command."""
         with ExitStack() as stack:
-            asked = "0"
+            asked = "udp:0" if self.mode == "udp" else "0"
             if self.unix:
                 asked = f"unix:{stack.enter_context(tempfile.TemporaryDirectory())}/echo"
             command = [*wrap, *self.server_command(name, asked)]
             facts = told(stack.enter_context(running(command, self.server_core)))
-            return use(asked if self.unix else str(facts["port"]), facts["pid"])
+            return use(asked if self.unix else asked.removesuffix("0") + str(facts["port"]), facts["pid"])
 
     def load(self, address: str, *limits: str, time_limit_s: float) -> dict[str, float]:
         """Run the load generator, for as long as its options `limits` say, and return its figures."""

@@ -8,7 +8,7 @@ import asyncio
 import warnings
 from asyncio import coroutines
 
-from cloop.api import asyncgens, connect, dns, errors, executor, serve, signals, sockops, tls, unix
+from cloop.api import asyncgens, connect, datagram, dns, errors, executor, serve, signals, sockops, tls, unix
 from cloop.base_loop import BaseLoop
 
 OVERRIDABLE = ("call_soon", "time")
@@ -101,9 +101,11 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     create_server = serve.create_server
     create_unix_connection = unix.create_unix_connection
     create_unix_server = unix.create_unix_server
+    create_datagram_endpoint = datagram.create_datagram_endpoint
     start_tls = tls.start_tls
     sock_connect = sockops.sock_connect
     _make_socket_transport = connect.make_socket_transport
+    _make_datagram_transport = datagram.make_datagram_transport
     _make_ssl_transport = tls.make_ssl_transport
     # The Server of asyncio calls these.
     _start_serving = serve.start_serving

@@ -10,6 +10,7 @@ from typing import IO, Any, TypeAlias, TypeVar, TypeVarTuple, overload
 from _typeshed import ReadableBuffer, StrOrBytesPath, WriteableBuffer
 
 from cloop.base_loop import BaseLoop
+from cloop.transports.datagram import DatagramTransport
 from cloop.transports.stream import StreamTransport
 
 _T = TypeVar("_T")
@@ -196,6 +197,23 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         cleanup_socket: bool = ...,
     ) -> asyncio.Server: ...
 
+    # ---- Datagrams
+
+    # asyncio's stub has an argument reuse_address, which went in 3.11.
+    async def create_datagram_endpoint(  # type: ignore[override]
+        loop,
+        protocol_factory: Callable[[], _ProtocolT],
+        local_addr: tuple[str, int] | str | None = None,
+        remote_addr: tuple[str, int] | str | None = None,
+        *,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        reuse_port: bool | None = None,
+        allow_broadcast: bool | None = None,
+        sock: socket | None = None,
+    ) -> tuple[DatagramTransport, _ProtocolT]: ...
+
     # ---- Sockets
 
     async def sock_connect(loop, sock: socket, address: _Address) -> None: ...
@@ -212,6 +230,14 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         server: asyncio.Server | None = None,
         context: Context | None = None,
     ) -> StreamTransport: ...
+    def _make_datagram_transport(
+        loop,
+        sock: socket,
+        protocol: asyncio.BaseProtocol,
+        address: _Address | None = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> DatagramTransport: ...
     def _make_ssl_transport(
         loop,
         rawsock: socket,
@@ -242,20 +268,6 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
 
     # ---- Not there yet: each raises NotImplementedError
 
-    async def create_datagram_endpoint(
-        self,
-        protocol_factory: Callable[[], _ProtocolT],
-        local_addr: tuple[str, int] | str | None = None,
-        remote_addr: tuple[str, int] | str | None = None,
-        *,
-        family: int = 0,
-        proto: int = 0,
-        flags: int = 0,
-        reuse_address: bool | None = None,
-        reuse_port: bool | None = None,
-        allow_broadcast: bool | None = None,
-        sock: socket | None = None,
-    ) -> tuple[asyncio.DatagramTransport, _ProtocolT]: ...
     async def connect_read_pipe(
         self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
     ) -> tuple[asyncio.ReadTransport, _ProtocolT]: ...

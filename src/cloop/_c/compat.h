@@ -226,6 +226,41 @@ static inline int cloop_accept(int fd, struct sockaddr *address, socklen_t *leng
 #endif
 }
 
+/* Several messages in one system call, where the kernel keeps an error that it meets after the first for
+ * the next call; else one. Never waits. The number of messages, or -1 with errno. */
+#ifdef __linux__
+#define CLOOP_HAS_MMSG 1
+typedef struct mmsghdr cloop_mmsghdr;
+
+static inline int cloop_recvmmsg(int fd, cloop_mmsghdr *messages, unsigned int count) {
+  return recvmmsg(fd, messages, count, MSG_DONTWAIT, NULL);
+}
+
+static inline int cloop_sendmmsg(int fd, cloop_mmsghdr *messages, unsigned int count) {
+  return sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+#else
+#define CLOOP_HAS_MMSG 0
+typedef struct {
+  struct msghdr msg_hdr;
+  unsigned int msg_len;
+} cloop_mmsghdr;
+
+static inline int cloop_recvmmsg(int fd, cloop_mmsghdr *messages, unsigned int count) {
+  ssize_t size = recvmsg(fd, &messages->msg_hdr, MSG_DONTWAIT);
+  (void)count;
+  messages->msg_len = size < 0 ? 0 : (unsigned int)size;
+  return size < 0 ? -1 : 1;
+}
+
+static inline int cloop_sendmmsg(int fd, cloop_mmsghdr *messages, unsigned int count) {
+  ssize_t size = sendmsg(fd, &messages->msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL);
+  (void)count;
+  messages->msg_len = size < 0 ? 0 : (unsigned int)size;
+  return size < 0 ? -1 : 1;
+}
+#endif
+
 /* ---- epoll --------------------------------------------------------------------------------- */
 
 #ifdef __linux__

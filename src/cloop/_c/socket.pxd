@@ -39,6 +39,10 @@ cdef extern from "<sys/socket.h>" nogil:
         SO_ERROR
         IPPROTO_TCP
 
+    ssize_t recvfrom(int fd, void *buffer, size_t length, int flags, sockaddr *address,
+                     socklen_t *address_length)
+    ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const sockaddr *address,
+                   socklen_t address_length)
     ssize_t recv(int fd, void *buffer, size_t length, int flags)
     ssize_t send(int fd, const void *buffer, size_t length, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
@@ -55,10 +59,12 @@ cdef extern from "<netinet/in.h>" nogil:
         pass
 
     struct sockaddr_in:
+        unsigned short sin_family
         uint16_t sin_port
         in_addr sin_addr
 
     struct sockaddr_in6:
+        unsigned short sin6_family
         uint16_t sin6_port
         uint32_t sin6_flowinfo
         in6_addr sin6_addr
@@ -71,9 +77,13 @@ cdef extern from "<arpa/inet.h>" nogil:
     const char *inet_ntop(int family, const void *address, char *text, socklen_t size)
     uint16_t ntohs(uint16_t number)
     uint32_t ntohl(uint32_t number)
+    uint16_t htons(uint16_t number)
+    uint32_t htonl(uint32_t number)
+    int inet_pton(int family, const char *text, void *address)
 
 cdef extern from "<sys/un.h>" nogil:
     struct sockaddr_un:
+        unsigned short sun_family
         char *sun_path
 
 cdef extern from "<netinet/tcp.h>" nogil:
@@ -84,3 +94,11 @@ cdef extern from "compat.h" nogil:
     enum:
         MSG_NOSIGNAL
     int cloop_accept(int fd, sockaddr *address, socklen_t *length)
+
+    # Many messages in one system call; where there is no such call, one.
+    ctypedef struct mmsghdr "cloop_mmsghdr":
+        msghdr msg_hdr
+        unsigned int msg_len
+    const bint CLOOP_HAS_MMSG
+    int cloop_recvmmsg(int fd, mmsghdr *messages, unsigned int count)
+    int cloop_sendmmsg(int fd, mmsghdr *messages, unsigned int count)

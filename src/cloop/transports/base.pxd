@@ -16,12 +16,19 @@ Contexts: up to 3.14 asyncio copies the present context when it schedules a call
 watch, so each has its own; from 3.15 one context serves them all.
 """
 
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
 
 from cloop._c.pyapi cimport NoResult
 from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor
 from cloop.transports.flow cimport Flow
+
+# After a system call that failed: whether it is only to be tried again, and else the OSError.
+cdef inline bint would_block() noexcept:
+    return errno == EAGAIN or errno == EINTR
+
+cdef object error_from_errno()
 
 cdef class BaseTransport(Flow):
     cdef:
@@ -73,6 +80,12 @@ cdef class BaseTransport(Flow):
 
         NoResult watch(self, uint32_t direction) except NoResult.EXC
         NoResult unwatch(self, uint32_t direction) except NoResult.EXC
+
+        # The kernel takes nothing more for now: on_writable when it does.
+        NoResult wait_writable(self) except NoResult.EXC
+
+        # For data that is written after the end: dropped, and from the fifth time on with a warning.
+        NoResult count_lost_write(self) except NoResult.EXC
 
         # The descriptor fired, in the direction's context; for a subclass.
         NoResult on_readable(self) except NoResult.EXC

@@ -7,7 +7,7 @@ Agreement).
 import _socket
 import socket
 import warnings
-from asyncio import base_events, transports, trsock
+from asyncio import base_events, constants, transports, trsock
 from asyncio.log import logger
 
 from cpython.object cimport PyObject
@@ -36,6 +36,8 @@ cdef extern from *:
     #define SOCKET_NUMBER(sock) (((struct socket_head *)(sock))->number)
     """
     int SOCKET_NUMBER(PyObject *sock)
+    # Returns NULL; declared as if it set nothing, so that the exception can be taken.
+    PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
 
 ctypedef NoResult (*step_t)(BaseTransport self) except NoResult.EXC
 ctypedef NoResult (*quiet_step_t)(BaseTransport self) noexcept
@@ -55,6 +57,11 @@ cdef object TransportSocket = trsock.TransportSocket
 cdef object asyncio_transport = transports._FlowControlMixin
 # The server is told which transport it is from 3.13 on.
 cdef bint server_takes_transport = base_events.Server._attach.__code__.co_argcount == 2
+
+
+cdef object error_from_errno():
+    set_from_errno(<PyObject *>OSError)
+    return cloop_take_exception()
 
 
 def is_claimed(Reactor loop not None, sock):
@@ -210,6 +217,16 @@ cdef class BaseTransport(Flow):
         table = self.loop.watches
         if table.owners[3 * self.fd + (direction >> 1)] is self:
             table.unwatch(self.fd, direction)
+        return NoResult.OK
+
+    cdef NoResult wait_writable(self) except NoResult.EXC:
+        self.writer_context = self.copy_context()
+        return self.watch(WRITE)
+
+    cdef NoResult count_lost_write(self) except NoResult.EXC:
+        if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+            logger.warning("socket.send() raised exception.")
+        self.conn_lost += 1
         return NoResult.OK
 
     cdef NoResult on_readable(self) except NoResult.EXC:

@@ -43,9 +43,7 @@ cdef class StreamTransport(BaseTransport):
 
         # For bytes-like memory; `whole` is the bytes object it belongs to, or None for a copy.
         NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC
-        NoResult count_lost_write(self) except NoResult.EXC
         NoResult queue(self, bytes piece, Py_ssize_t offset) except NoResult.EXC
-        NoResult wait_writable(self) except NoResult.EXC
         NoResult send_queued(self) except NoResult.EXC
         Py_ssize_t send_batch(self, size_t *offered) except -2
         NoResult take_sent(self, Py_ssize_t sent) except NoResult.EXC

@@ -14,9 +14,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, errno
 
-from cloop._c.pyapi cimport Py_DECREF, cloop_take_exception
+from cloop._c.pyapi cimport Py_DECREF
 from cloop._c.socket cimport (
     AF_INET,
     AF_INET6,
@@ -34,6 +33,7 @@ from cloop._c.socket cimport (
 )
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
+from cloop.transports.base cimport error_from_errno, would_block
 from cloop.transports.scratch cimport LEVELS, capacity_of, level_for, scratch_of, set_size
 
 cdef extern from *:
@@ -41,10 +41,8 @@ cdef extern from *:
     # up for each call, as asyncio does, since protocols replace their own; without a method object
     # in between that costs no more than keeping one.
     PyObject *call_method "PyObject_CallMethodOneArg"(object self, object name, object argument)
-    # Returns NULL; declared as if it set nothing, for the same reason.
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size) except NULL
     char *bytes_memory "PyBytes_AS_STRING"(PyObject *data)
-    PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
 
 cdef enum:
     # IOV_MAX is 1024 on every system we run on, and POSIX allows no fewer than 16; 512 entries are
@@ -86,16 +84,6 @@ cdef bint set_no_delay(object sock) except -1:
     if not is_tcp(sock, isinstance(sock, _socket.socket)):
         return False
     return setsockopt(sock.fileno(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0
-
-
-cdef inline bint would_block() noexcept:
-    return errno == EAGAIN or errno == EINTR
-
-
-cdef object error_from_errno():
-    """The OSError of errno, as an object."""
-    set_from_errno(<PyObject *>OSError)
-    return cloop_take_exception()
 
 
 cdef class StreamTransport(BaseTransport):
@@ -311,12 +299,6 @@ cdef class StreamTransport(BaseTransport):
             self.queue(PyBytes_FromStringAndSize(start + sent, size - sent), 0)
         return self.may_pause()
 
-    cdef NoResult count_lost_write(self) except NoResult.EXC:
-        if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
-            logger.warning("socket.send() raised exception.")
-        self.conn_lost += 1
-        return NoResult.OK
-
     cdef NoResult queue(self, bytes piece, Py_ssize_t offset) except NoResult.EXC:
         """Queue a piece, of which `offset` bytes are sent; only the first may have such."""
         if self.pieces is None:
@@ -326,10 +308,6 @@ cdef class StreamTransport(BaseTransport):
         self.pieces.append(piece)
         self.queued += PyBytes_GET_SIZE(piece) - offset
         return NoResult.OK
-
-    cdef NoResult wait_writable(self) except NoResult.EXC:
-        self.writer_context = self.copy_context()
-        return self.watch(WRITE)
 
     def writelines(self, list_of_data):
         """Send several bytes-like objects, by one system call where nothing is queued."""

@@ -1,0 +1,24 @@
+import asyncio
+from collections.abc import Mapping
+from socket import _Address, socket
+from typing import Any, ClassVar, final
+
+from cloop.core.reactor import Reactor
+from cloop.transports.base import BaseTransport
+
+@final
+class Batch: ...
+
+# An asyncio.DatagramTransport to isinstance() as well.
+class DatagramTransport(BaseTransport, asyncio.DatagramTransport):
+    max_size: ClassVar[int]
+
+    def __new__(
+        cls,
+        loop: Reactor,
+        sock: socket,
+        protocol: asyncio.BaseProtocol,
+        address: _Address | None = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> DatagramTransport: ...
