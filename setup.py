@@ -67,6 +67,7 @@ MODULES = [
     "transports/flow.pyx",
     "transports/base.pyx",
     "transports/stream.pyx",
+    "transports/pipe.pyx",
     "transports/listener.pyx",
     "base_loop.pyx",
 ]

@@ -8,7 +8,7 @@ import asyncio
 import warnings
 from asyncio import coroutines
 
-from cloop.api import asyncgens, connect, dns, errors, executor, serve, signals, sockops, tls
+from cloop.api import asyncgens, connect, dns, errors, executor, pipes, serve, signals, sockops, tls
 from cloop.base_loop import BaseLoop
 
 OVERRIDABLE = ("call_soon", "time")
@@ -100,9 +100,13 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     connect_accepted_socket = connect.connect_accepted_socket
     create_server = serve.create_server
     start_tls = tls.start_tls
+    connect_read_pipe = pipes.connect_read_pipe
+    connect_write_pipe = pipes.connect_write_pipe
     sock_connect = sockops.sock_connect
     _make_socket_transport = connect.make_socket_transport
     _make_ssl_transport = tls.make_ssl_transport
+    _make_read_pipe_transport = pipes.make_read_pipe_transport
+    _make_write_pipe_transport = pipes.make_write_pipe_transport
     # The Server of asyncio calls these.
     _start_serving = serve.start_serving
     _stop_serving = serve.stop_serving

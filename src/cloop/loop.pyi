@@ -10,6 +10,7 @@ from typing import IO, Any, TypeAlias, TypeVar, TypeVarTuple, overload
 from _typeshed import ReadableBuffer, StrPath, WriteableBuffer
 
 from cloop.base_loop import BaseLoop
+from cloop.transports.pipe import ReadPipeTransport, WritePipeTransport
 from cloop.transports.stream import StreamTransport
 
 _T = TypeVar("_T")
@@ -172,6 +173,15 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         start_serving: bool = True,
     ) -> asyncio.Server: ...
 
+    # ---- Pipes
+
+    async def connect_read_pipe(
+        loop, protocol_factory: Callable[[], _ProtocolT], pipe: Any
+    ) -> tuple[asyncio.ReadTransport, _ProtocolT]: ...
+    async def connect_write_pipe(
+        loop, protocol_factory: Callable[[], _ProtocolT], pipe: Any
+    ) -> tuple[asyncio.WriteTransport, _ProtocolT]: ...
+
     # ---- Sockets
 
     async def sock_connect(loop, sock: socket, address: _Address) -> None: ...
@@ -203,6 +213,20 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = ...,
         context: Context | None = None,
     ) -> asyncio.Transport: ...
+    def _make_read_pipe_transport(
+        loop,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> ReadPipeTransport: ...
+    def _make_write_pipe_transport(
+        loop,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> WritePipeTransport: ...
     def _start_serving(
         loop,
         protocol_factory: _ProtocolFactory,
@@ -256,12 +280,6 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         allow_broadcast: bool | None = None,
         sock: socket | None = None,
     ) -> tuple[asyncio.DatagramTransport, _ProtocolT]: ...
-    async def connect_read_pipe(
-        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
-    ) -> tuple[asyncio.ReadTransport, _ProtocolT]: ...
-    async def connect_write_pipe(
-        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
-    ) -> tuple[asyncio.WriteTransport, _ProtocolT]: ...
     async def subprocess_shell(
         self,
         protocol_factory: Callable[[], _ProtocolT],

@@ -10,8 +10,10 @@ from asyncio import base_events, transports, trsock
 from asyncio.log import logger
 
 from cpython.object cimport PyObject
+from libc.errno cimport EBADF
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport strerror
 
 from cloop._c.pyapi cimport (
     CLOOP_DEBUG,
@@ -206,8 +208,11 @@ cdef class BaseTransport(Flow):
     cdef NoResult watch(self, uint32_t direction) except NoResult.EXC:
         if self.watched & direction:
             return NoResult.OK
+        cdef int fd = self.live_fd()
         self.loop.check_closed()
-        self.loop.watches.watch(self.live_fd(), direction, self,
+        if fd < 0:
+            raise OSError(EBADF, strerror(EBADF).decode())
+        self.loop.watches.watch(fd, direction, self,
                                 run_readable if direction == READ else run_writable)
         self.watched |= direction
         return NoResult.OK
@@ -324,9 +329,6 @@ cdef class BaseTransport(Flow):
         self.unwatch(READ)
         return self.schedule_loss(exception)
 
-    cdef NoResult drop_queue(self) except NoResult.EXC:
-        return NoResult.OK
-
     cdef NoResult schedule_loss(self, object exception) except NoResult.EXC:
         self.conn_lost += 1
         self.lost_reason = exception
@@ -340,8 +342,11 @@ cdef class BaseTransport(Flow):
             return NoResult.EXC
         return self.fatal_error(exception, message)
 
+    cdef bint is_expected(self, object exception) except -1:
+        return isinstance(exception, OSError)
+
     cdef NoResult fatal_error(self, object exception, str message) except NoResult.EXC:
-        if isinstance(exception, OSError):
+        if self.is_expected(exception):
             if self.loop.debug:
                 logger.debug("%r: %s", self, message, exc_info=exception)
         else:
@@ -375,13 +380,17 @@ cdef class BaseTransport(Flow):
         self.server = self.lost_context = self.reader_context = self.writer_context = None
         self.use_protocol(None)
         try:
-            self.sock.close()
+            self.close_file()
         finally:
             if server is not None:
                 if server_takes_transport:
                     server._detach(self)
                 else:
                     server._detach()
+        return NoResult.OK
+
+    cdef NoResult close_file(self) except NoResult.EXC:
+        self.sock.close()
         return NoResult.OK
 
     def __del__(self):
