@@ -1,0 +1,851 @@
+"""connect_read_pipe and its transport."""
+
+import asyncio
+import contextvars
+import errno
+import gc
+import io
+import os
+import signal
+import socket
+import struct
+import sys
+import weakref
+
+import pytest
+
+from tests.support import run_turn, settle, tcp_pair, wait_until
+
+from .pipes import open_pipe, read_pipe
+from .protocols import Recorder
+
+# ---- What can be read
+
+
+def pipe_ends(tmp_path):
+    return open_pipe()
+
+
+def fifo_ends(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    return open(reading, "rb", 0), open(path, "wb", 0)
+
+
+def socket_ends(tmp_path):
+    left, right = socket.socketpair()
+    return left, open(right.detach(), "wb", 0)
+
+
+def socket_file_ends(tmp_path):
+    left, right = socket.socketpair()
+    return open(left.detach(), "rb", 0), open(right.detach(), "wb", 0)
+
+
+def terminal_ends(tmp_path):
+    import tty
+
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    return open(slave, "rb", 0), open(master, "wb", 0)
+
+
+def buffered_ends(tmp_path):
+    reading, writing = os.pipe()
+    return open(reading, "rb"), open(writing, "wb", 0)
+
+
+def text_ends(tmp_path):
+    reading, writing = os.pipe()
+    return open(reading, encoding="utf-8"), open(writing, "wb", 0)
+
+
+class Foreign:
+    """Not one of the interpreter's files."""
+
+    def __init__(self, file):
+        self.file = file
+        self.closed = 0
+
+    def fileno(self):
+        return self.file.fileno()
+
+    def close(self):
+        self.closed += 1
+        self.file.close()
+
+
+def foreign_ends(tmp_path):
+    pipe, writer = open_pipe()
+    return Foreign(pipe), writer
+
+
+ENDS = [
+    pipe_ends,
+    fifo_ends,
+    socket_ends,
+    socket_file_ends,
+    terminal_ends,
+    buffered_ends,
+    text_ends,
+    foreign_ends,
+]
+
+
+@pytest.mark.parametrize("ends", ENDS, ids=lambda ends: ends.__name__)
+def test_everything_that_is_like_a_pipe(run, loop, tmp_path, ends):
+    async def main():
+        pipe, writer = ends(tmp_path)
+        fd = pipe.fileno()
+        with writer:
+            transport, protocol = await loop.connect_read_pipe(Recorder, pipe)
+            assert protocol.transport is transport and protocol.calls == ["made"]
+            assert os.get_blocking(fd) is False
+            writer.write(b"some data")
+            assert await protocol.wait_for_data(9) == b"some data"
+            transport.close()
+            await protocol.lost
+            await settle(1)
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(fd)
+        return protocol.calls
+
+    assert run(main()) == ["made", ("lost", None)]
+
+
+def test_a_regular_file_is_refused(run, loop, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"data")
+
+    async def main():
+        with path.open("rb", 0) as file:
+            with pytest.raises(ValueError, match=r"^Pipe transport is for pipes/sockets only\.$"):
+                await loop.connect_read_pipe(Recorder, file)
+            assert os.get_blocking(file.fileno()) is True
+            return file.read()
+
+    assert run(main()) == b"data"
+
+
+def test_a_directory_is_refused(run, loop, tmp_path):
+    class Directory:
+        def fileno(self):
+            return fd
+
+    async def main():
+        with pytest.raises(ValueError, match=r"^Pipe transport is for pipes/sockets only\.$"):
+            await loop.connect_read_pipe(Recorder, Directory())
+
+    fd = os.open(tmp_path, os.O_RDONLY)
+    run(main())
+    os.close(fd)
+
+
+def test_closed_and_senseless_files(run, loop, impl):
+    if not impl.is_cloop:
+        pytest.skip("asyncio's __del__ fails with AttributeError after that")
+
+    class NoFile:
+        def fileno(self):
+            return 1 << 20
+
+    async def main():
+        pipe, writer = open_pipe()
+        pipe.close()
+        writer.close()
+        with pytest.raises(ValueError, match="closed file"):
+            await loop.connect_read_pipe(Recorder, pipe)
+        with pytest.raises(AttributeError, match="fileno"):
+            await loop.connect_read_pipe(Recorder, object())
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            await loop.connect_read_pipe(Recorder, NoFile())
+
+    run(main())
+
+
+def test_a_protocol_factory_that_raises(run, loop):
+    def factory():
+        raise KeyError("no protocol")
+
+    async def main():
+        pipe, writer = open_pipe()
+        with pipe, writer:
+            with pytest.raises(KeyError):
+                await loop.connect_read_pipe(factory, pipe)
+            return os.get_blocking(pipe.fileno())
+
+    assert run(main()) is True
+
+
+# ---- What the transport is
+
+
+def test_it_is_a_read_transport(run):
+    async def main():
+        async with read_pipe() as (protocol, _):
+            transport = protocol.transport
+            assert isinstance(transport, asyncio.ReadTransport)
+            assert isinstance(transport, asyncio.BaseTransport)
+            assert not isinstance(transport, asyncio.WriteTransport)
+            assert transport.get_protocol() is protocol
+            assert transport.is_reading() is True and transport.is_closing() is False
+            for name in ("write", "abort", "write_eof", "get_write_buffer_size", "set_write_buffer_limits"):
+                assert not hasattr(transport, name)
+            return transport.max_size
+
+    assert run(main()) == 262_144
+
+
+def test_extra_info(run):
+    async def main():
+        async with read_pipe() as (protocol, _):
+            transport = protocol.transport
+            pipe = transport.get_extra_info("pipe")
+            assert isinstance(pipe, io.FileIO)
+            assert transport.get_extra_info("socket") is None
+            assert transport.get_extra_info("peername", 5) == 5
+            transport.close()
+            await protocol.lost
+        return transport.get_extra_info("pipe") is pipe and pipe.closed
+
+    assert run(main()) is True
+
+
+def test_repr(run, impl):
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            transport = protocol.transport
+            seen = [repr(transport)]
+            transport.pause_reading()
+            seen.append(repr(transport))
+            transport.close()
+            seen.append(repr(transport))
+            await protocol.lost
+            await settle(1)
+            seen.append(repr(transport))
+            return [text.split(" ", 1)[1] for text in seen], transport.get_extra_info("pipe")
+
+    (polling, idle, closing, closed), _ = run(main())
+    fd = int(polling.split()[0].removeprefix("fd="))
+    assert polling == f"fd={fd} polling>"
+    assert idle == f"fd={fd} idle>"
+    assert closing == f"closing fd={fd} idle>"
+    assert closed == f"closed fd={fd} closed>"
+
+
+# ---- Reading
+
+
+def test_large_transfers_arrive_whole(run, loop):
+    data = os.urandom(3_000_000)
+
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            sending = loop.run_in_executor(None, send_all, writer, data)
+            received = await protocol.wait_for_data(len(data))
+            await sending
+            return received == data
+
+    def send_all(writer, data):
+        view = memoryview(data)
+        while view:
+            view = view[writer.write(view) :]
+
+    assert run(main()) is True
+
+
+def test_the_end_of_file(run):
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            writer.write(b"last words")
+            writer.close()
+            await protocol.lost
+            return bytes(protocol.data), protocol.calls, protocol.transport.is_closing()
+
+    assert run(main()) == (b"last words", ["made", "eof", ("lost", None)], True)
+
+
+def test_true_from_eof_received_changes_nothing(run):
+    class Keeps(Recorder):
+        def eof_received(self):
+            super().eof_received()
+            return True
+
+    async def main():
+        async with read_pipe(Keeps) as (protocol, writer):
+            writer.close()
+            await protocol.lost
+            return protocol.calls
+
+    assert run(main()) == ["made", "eof", ("lost", None)]
+
+
+def test_the_file_is_closed_once_and_after_connection_lost(run, loop):
+    class Looks(Recorder):
+        def connection_lost(self, error):
+            self.closed_before = self.transport.get_extra_info("pipe").closed
+            super().connection_lost(error)
+
+    async def main():
+        file, writer = open_pipe()
+        with writer:
+            pipe = Foreign(file)
+            transport, protocol = await loop.connect_read_pipe(Looks, pipe)
+            transport.close()
+            transport.close()
+            await protocol.lost
+            await settle(2)
+            transport.close()
+            return protocol.closed_before, pipe.closed
+
+    assert run(main()) == (0, 1)
+
+
+@pytest.mark.parametrize("callback", ["connection_made", "data_received", "eof_received", "connection_lost"])
+def test_close_in_callbacks(run, callback):
+    class Closes(Recorder):
+        pass
+
+    def closing(self, *args):
+        getattr(Recorder, callback)(self, *args)
+        self.transport.close()
+
+    setattr(Closes, callback, closing)
+
+    async def main():
+        async with read_pipe(Closes) as (protocol, writer):
+            if callback == "connection_made":
+                assert protocol.transport.is_closing()
+            else:
+                writer.write(b"data")
+                writer.close()
+            assert await protocol.lost is None
+            await settle()
+            return bytes(protocol.data), protocol.calls
+
+    data, calls = run(main())
+    assert data == (b"" if callback == "connection_made" else b"data")
+    eof = ["eof"] if callback in ("eof_received", "connection_lost") else []
+    assert calls == ["made", *eof, ("lost", None)]
+
+
+def test_nothing_arrives_after_close(run):
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            writer.write(b"too late")
+            protocol.transport.close()
+            await protocol.lost
+            return bytes(protocol.data)
+
+    assert run(main()) == b""
+
+
+def test_calls_after_the_end_do_nothing(run):
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            transport = protocol.transport
+            transport.close()
+            for _ in range(2):
+                transport.pause_reading()
+                transport.resume_reading()
+                transport.close()
+                assert transport.is_reading() is False
+                assert transport.is_closing() is True
+                await protocol.lost
+                await settle(1)
+            return protocol.calls
+
+    assert run(main()) == ["made", ("lost", None)]
+
+
+# ---- Pause and resume
+
+
+def test_pause_and_resume(run):
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            transport = protocol.transport
+            transport.pause_reading()
+            transport.pause_reading()
+            assert transport.is_reading() is False
+            writer.write(b"waits")
+            await asyncio.sleep(0.01)
+            assert protocol.data == b""
+            transport.resume_reading()
+            transport.resume_reading()
+            assert transport.is_reading() is True
+            assert await protocol.wait_for_data(5) == b"waits"
+            writer.write(b"goes on")
+            return await protocol.wait_for_data(12)
+
+    assert run(main()) == b"waitsgoes on"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_paused_in_connection_made(run, resumed):
+    class Pauses(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.pause_reading()
+            if resumed:
+                transport.resume_reading()
+
+    async def main():
+        async with read_pipe(Pauses) as (protocol, writer):
+            assert protocol.transport.is_reading() is resumed
+            writer.write(b"data")
+            if not resumed:
+                await asyncio.sleep(0.005)
+                assert protocol.data == b""
+                protocol.transport.resume_reading()
+            return await protocol.wait_for_data(4)
+
+    assert run(main()) == b"data"
+
+
+def test_paused_in_data_received(run):
+    class PausesItself(Recorder):
+        pieces = 0
+
+        def data_received(self, data):
+            super().data_received(data)
+            self.pieces += 1
+            self.transport.pause_reading()
+
+    async def main():
+        async with read_pipe(PausesItself) as (protocol, writer):
+            for number in range(1, 4):
+                writer.write(b"piece")
+                await wait_until(lambda number=number: protocol.pieces == number)
+                writer.write(b"another")
+                await asyncio.sleep(0.003)
+                assert protocol.pieces == number
+                protocol.pieces = number - 1
+                protocol.transport.resume_reading()
+                await wait_until(lambda number=number: protocol.pieces == number)
+                protocol.transport.resume_reading()
+            return bytes(protocol.data)
+
+    assert run(main()) == b"pieceanother" * 3
+
+
+def test_the_end_of_file_waits_while_paused(run):
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            protocol.transport.pause_reading()
+            writer.write(b"data")
+            writer.close()
+            await asyncio.sleep(0.01)
+            assert protocol.calls == ["made"]
+            protocol.transport.resume_reading()
+            await protocol.lost
+            return bytes(protocol.data), protocol.calls
+
+    assert run(main()) == (b"data", ["made", "eof", ("lost", None)])
+
+
+def test_paused_by_another_callback_of_the_same_turn(loop, run):
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            writer.write(b"data")
+            loop.call_soon(protocol.transport.pause_reading)
+            await settle(3)
+            assert protocol.data == b""
+            protocol.transport.resume_reading()
+            return await protocol.wait_for_data(4)
+
+    assert run(main()) == b"data"
+
+
+def test_closed_while_paused(run):
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            protocol.transport.pause_reading()
+            writer.write(b"data")
+            protocol.transport.close()
+            await protocol.lost
+            return protocol.calls, bytes(protocol.data)
+
+    assert run(main()) == (["made", ("lost", None)], b"")
+
+
+# ---- The protocol
+
+
+def test_set_protocol(run):
+    async def main():
+        async with read_pipe() as (first, writer):
+            transport = first.transport
+            writer.write(b"one")
+            await first.wait_for_data(3)
+            second = Recorder()
+            transport.set_protocol(second)
+            assert transport.get_protocol() is second
+            writer.write(b"two")
+            writer.close()
+            await second.lost
+            first.lost.set_result(None)
+            return bytes(first.data), first.calls, bytes(second.data), second.calls
+
+    assert run(main()) == (b"one", ["made"], b"two", ["eof", ("lost", None)])
+
+
+def test_set_protocol_in_eof_received(run):
+    """connection_lost goes to who is the protocol then."""
+
+    class HandsOver(Recorder):
+        def eof_received(self):
+            super().eof_received()
+            self.heir = Recorder()
+            self.transport.set_protocol(self.heir)
+
+    async def main():
+        async with read_pipe(HandsOver) as (protocol, writer):
+            writer.close()
+            await wait_until(lambda: hasattr(protocol, "heir"))
+            await protocol.heir.lost
+            protocol.lost.set_result(None)
+            return protocol.calls, protocol.heir.calls
+
+    assert run(main()) == (["made", "eof"], [("lost", None)])
+
+
+@pytest.mark.parametrize("callback", ["connection_made", "data_received", "eof_received", "connection_lost"])
+def test_an_exception_is_reported_and_changes_nothing(run, reports, callback):
+    class Raises(Recorder):
+        pass
+
+    def raising(self, *args):
+        getattr(Recorder, callback)(self, *args)
+        raise KeyError(callback)
+
+    setattr(Raises, callback, raising)
+
+    async def main():
+        async with read_pipe(Raises) as (protocol, writer):
+            writer.write(b"one")
+            await protocol.wait_for_data(3)
+            assert not protocol.transport.is_closing()
+            writer.close()
+            await protocol.lost
+            await settle(1)
+            return bytes(protocol.data), protocol.calls, protocol.transport.get_extra_info("pipe").closed
+
+    assert run(main()) == (b"one", ["made", "eof", ("lost", None)], True)
+    context = reports.take_one()
+    assert context["message"].startswith("Exception in callback ")
+    assert context["exception"].args == (callback,)
+
+
+def test_it_goes_on_after_exceptions(run, reports):
+    class Raises(Recorder):
+        def data_received(self, data):
+            super().data_received(data)
+            raise KeyError(data)
+
+    async def main():
+        async with read_pipe(Raises) as (protocol, writer):
+            for number in range(1, 4):
+                writer.write(b"x")
+                await protocol.wait_for_data(number)
+
+    run(main())
+    assert [context["exception"].args for context in reports.take()] == [(b"x",)] * 3
+
+
+@pytest.mark.parametrize("callback", ["connection_made", "data_received", "eof_received", "connection_lost"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_interrupts_come_out_of_the_loop(loop, callback, error):
+    class Raises(Recorder):
+        pass
+
+    def raising(self, *args):
+        getattr(Recorder, callback)(self, *args)
+        raise error(callback)
+
+    setattr(Raises, callback, raising)
+    pipe, writer = open_pipe()
+    made = []
+
+    def factory():
+        made.append(Raises())
+        return made[0]
+
+    async def main():
+        writer.write(b"data")
+        writer.close()
+        await loop.connect_read_pipe(factory, pipe)
+        await made[0].lost
+
+    task = loop.create_task(main())
+    with pytest.raises(error):
+        loop.run_until_complete(task)
+    # The loop works on, and the transport does.
+    loop.run_until_complete(task)
+    assert made[0].calls == ["made", "eof", ("lost", None)]
+    assert made[0].data == b"data"
+    run_turn(loop)
+    assert pipe.closed
+
+
+def test_contexts(run, loop):
+    variable = contextvars.ContextVar("variable", default=None)
+    seen = []
+
+    class Looks(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            seen.append(variable.get())
+            variable.set("set in connection_made")
+
+        def data_received(self, data):
+            super().data_received(data)
+            seen.append(variable.get())
+            variable.set("set in data_received")
+
+        def eof_received(self):
+            seen.append(variable.get())
+
+        def connection_lost(self, error):
+            seen.append(variable.get())
+            super().connection_lost(error)
+
+    async def main():
+        variable.set("outer")
+        async with read_pipe(Looks) as (protocol, writer):
+            writer.write(b"data")
+            await protocol.wait_for_data(4)
+            writer.close()
+            await protocol.lost
+
+    run(main())
+    assert seen == ["outer", "outer", "set in data_received", "set in data_received"]
+
+
+# ---- Errors
+
+
+def test_a_terminal_whose_other_side_is_closed(run, loop):
+    """EIO is the end, and not worth a report."""
+
+    async def main():
+        master, slave = os.openpty()
+        transport, protocol = await loop.connect_read_pipe(Recorder, open(master, "rb", 0))
+        os.write(slave, b"data")
+        assert await protocol.wait_for_data(4) == b"data"
+        os.close(slave)
+        error = await protocol.lost
+        return type(error), error.errno, protocol.calls[:1]
+
+    assert run(main()) == (OSError, errno.EIO, ["made"])
+
+
+def test_another_error_is_reported(run, loop, reports):
+    async def main():
+        mine, peer = tcp_pair()
+        transport, protocol = await loop.connect_read_pipe(Recorder, mine)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        error = await protocol.lost
+        return type(error), protocol.calls == ["made", ("lost", error)], transport
+
+    kind, calls, transport = run(main())
+    assert kind is ConnectionResetError and calls is True
+    context = reports.take_one()
+    assert context["message"] == "Fatal read error on pipe transport"
+    assert isinstance(context["exception"], ConnectionResetError)
+    assert context["transport"] is transport and isinstance(context["protocol"], Recorder)
+
+
+def test_a_device_that_cannot_be_polled(run, loop, reports):
+    if sys.platform != "linux":
+        pytest.skip("epoll's")
+
+    async def main():
+        transport, protocol = await loop.connect_read_pipe(Recorder, open(os.devnull, "rb", 0))
+        assert protocol.calls == ["made"]
+        transport.close()
+        return await protocol.lost
+
+    assert run(main()) is None
+    assert isinstance(reports.take_one()["exception"], PermissionError)
+
+
+def test_closed_in_connection_made_behind_the_transports_back(run, loop, reports):
+    class Closes(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.get_extra_info("pipe").close()
+
+    async def main():
+        pipe, writer = open_pipe()
+        with writer:
+            transport, protocol = await loop.connect_read_pipe(Closes, pipe)
+            transport.close()
+            return await protocol.lost
+
+    assert run(main()) is None
+    assert reports.take_one()["exception"].errno == errno.EBADF
+
+
+def test_a_number_that_is_another_files_by_now(run, loop):
+    """Closed behind the transport's back, and the number taken by somebody else."""
+
+    async def main():
+        pipe, writer = open_pipe()
+        transport, protocol = await loop.connect_read_pipe(Recorder, pipe)
+        number = pipe.fileno()
+        pipe.close()
+        writer.close()
+        reading, writing = os.pipe()
+        assert number in (reading, writing)
+        os.write(writing, b"somebody else's")
+        await asyncio.sleep(0.005)
+        assert protocol.data == b""
+        transport.close()
+        await protocol.lost
+        await settle(1)
+        assert os.read(reading, 100) == b"somebody else's"
+        os.close(reading)
+        os.close(writing)
+
+    run(main())
+
+
+def test_closefd_false(run, loop):
+    """The file object does not own the descriptor, so closing it leaves that alone."""
+
+    async def main():
+        reading, writing = os.pipe()
+        pipe = open(reading, "rb", 0, closefd=False)
+        transport, protocol = await loop.connect_read_pipe(Recorder, pipe)
+        os.write(writing, b"data")
+        assert await protocol.wait_for_data(4) == b"data"
+        transport.close()
+        await protocol.lost
+        await settle(1)
+        os.close(writing)
+        assert os.read(reading, 1) == b""
+        os.close(reading)
+        return pipe.closed
+
+    assert run(main()) is True
+
+
+# ---- The connecting call
+
+
+def test_cancelled_while_connecting(run, loop):
+    async def main():
+        pipe, writer = open_pipe()
+        made = []
+
+        def factory():
+            made.append(Recorder())
+            return made[0]
+
+        with writer:
+            task = asyncio.ensure_future(loop.connect_read_pipe(factory, pipe))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await made[0].lost is None
+            await settle(1)
+            return made[0].calls, pipe.closed
+
+    assert run(main()) == (["made", ("lost", None)], True)
+
+
+def test_an_unclosed_transport_warns(loop):
+    pipe, writer = open_pipe()
+    transport, protocol = loop.run_until_complete(loop.connect_read_pipe(Recorder, pipe))
+    fd = pipe.fileno()
+    loop.close()
+    assert "open" in repr(transport)
+    reference = weakref.ref(transport)
+    del protocol
+    with pytest.warns(ResourceWarning, match=f"unclosed transport <.*fd={fd} open>"):
+        del transport
+        gc.collect()
+    assert reference() is None
+    assert pipe.closed
+    writer.close()
+
+
+def test_two_transports_of_one_file(run, loop):
+    """Allowed; what comes goes to the one that waits last."""
+
+    async def main():
+        pipe, writer = open_pipe()
+        with writer:
+            one, first = await loop.connect_read_pipe(Recorder, pipe)
+            two, second = await loop.connect_read_pipe(Recorder, pipe)
+            writer.write(b"data")
+            assert await second.wait_for_data(4) == b"data"
+            assert first.data == b""
+            one.close()
+            await first.lost
+            two.close()
+            await second.lost
+
+    run(main())
+
+
+def test_many_at_once(run, loop):
+    async def main():
+        pairs = [open_pipe() for _ in range(150)]
+        connected = await asyncio.gather(*(loop.connect_read_pipe(Recorder, pipe) for pipe, _ in pairs))
+        for turn in range(3):
+            for number, (_, writer) in enumerate(pairs):
+                writer.write(b"%d-%d;" % (turn, number))
+            await settle(2)
+        for _, writer in pairs:
+            writer.close()
+        for number, (_, protocol) in enumerate(connected):
+            assert await protocol.lost is None
+            assert protocol.data == b"".join(b"%d-%d;" % (turn, number) for turn in range(3))
+            assert protocol.calls == ["made", "eof", ("lost", None)]
+
+    run(main())
+
+
+def test_debug_mode_logs(run, loop, caplog):
+    loop.set_debug(True)
+    caplog.set_level("DEBUG", "asyncio")
+
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            protocol.transport.pause_reading()
+            protocol.transport.resume_reading()
+            writer.close()
+            await protocol.lost
+
+    run(main())
+    texts = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+    for start, end in [
+        ("Read pipe ", ")"),
+        ("<", "pauses reading"),
+        ("<", "resumes reading"),
+        ("<", "closed by peer"),
+    ]:
+        assert [text for text in texts if text.startswith(start) and text.endswith(end)]
+
+
+def test_signals_while_reading(run, loop):
+    """A handler runs between reads, and none is lost."""
+    seen = []
+
+    async def main():
+        loop.add_signal_handler(signal.SIGUSR1, seen.append, 1)
+        async with read_pipe() as (protocol, writer):
+            for number in range(1, 20):
+                os.kill(os.getpid(), signal.SIGUSR1)
+                writer.write(b"x")
+                await protocol.wait_for_data(number)
+            await wait_until(lambda: seen)
+        loop.remove_signal_handler(signal.SIGUSR1)
+        return len(protocol.data)
+
+    assert run(main()) == 19
