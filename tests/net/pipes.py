@@ -15,6 +15,21 @@ def open_pipe() -> tuple[io.FileIO, io.FileIO]:
     return open(reading, "rb", 0), open(writing, "wb", 0)
 
 
+class Foreign:
+    """Not one of the interpreter's files."""
+
+    def __init__(self, file):
+        self.file = file
+        self.closed = 0
+
+    def fileno(self):
+        return self.file.fileno()
+
+    def close(self):
+        self.closed += 1
+        self.file.close()
+
+
 @contextlib.asynccontextmanager
 async def read_pipe(factory: Callable[[], Recorder] = Recorder) -> AsyncIterator[tuple[Recorder, io.FileIO]]:
     """A protocol that reads a pipe, and the file that writes to it."""

@@ -3,165 +3,18 @@
 import asyncio
 import contextvars
 import errno
-import gc
 import io
 import os
 import signal
 import socket
 import struct
-import sys
-import weakref
 
 import pytest
 
 from tests.support import run_turn, settle, tcp_pair, wait_until
 
-from .pipes import open_pipe, read_pipe
+from .pipes import Foreign, open_pipe, read_pipe
 from .protocols import Recorder
-
-# ---- What can be read
-
-
-def pipe_ends(tmp_path):
-    return open_pipe()
-
-
-def fifo_ends(tmp_path):
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    return open(reading, "rb", 0), open(path, "wb", 0)
-
-
-def socket_ends(tmp_path):
-    left, right = socket.socketpair()
-    return left, open(right.detach(), "wb", 0)
-
-
-def socket_file_ends(tmp_path):
-    left, right = socket.socketpair()
-    return open(left.detach(), "rb", 0), open(right.detach(), "wb", 0)
-
-
-def terminal_ends(tmp_path):
-    import tty
-
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    return open(slave, "rb", 0), open(master, "wb", 0)
-
-
-def buffered_ends(tmp_path):
-    reading, writing = os.pipe()
-    return open(reading, "rb"), open(writing, "wb", 0)
-
-
-def text_ends(tmp_path):
-    reading, writing = os.pipe()
-    return open(reading, encoding="utf-8"), open(writing, "wb", 0)
-
-
-class Foreign:
-    """Not one of the interpreter's files."""
-
-    def __init__(self, file):
-        self.file = file
-        self.closed = 0
-
-    def fileno(self):
-        return self.file.fileno()
-
-    def close(self):
-        self.closed += 1
-        self.file.close()
-
-
-def foreign_ends(tmp_path):
-    pipe, writer = open_pipe()
-    return Foreign(pipe), writer
-
-
-ENDS = [
-    pipe_ends,
-    fifo_ends,
-    socket_ends,
-    socket_file_ends,
-    terminal_ends,
-    buffered_ends,
-    text_ends,
-    foreign_ends,
-]
-
-
-@pytest.mark.parametrize("ends", ENDS, ids=lambda ends: ends.__name__)
-def test_everything_that_is_like_a_pipe(run, loop, tmp_path, ends):
-    async def main():
-        pipe, writer = ends(tmp_path)
-        fd = pipe.fileno()
-        with writer:
-            transport, protocol = await loop.connect_read_pipe(Recorder, pipe)
-            assert protocol.transport is transport and protocol.calls == ["made"]
-            assert os.get_blocking(fd) is False
-            writer.write(b"some data")
-            assert await protocol.wait_for_data(9) == b"some data"
-            transport.close()
-            await protocol.lost
-            await settle(1)
-            with pytest.raises(OSError, match="Bad file descriptor"):
-                os.fstat(fd)
-        return protocol.calls
-
-    assert run(main()) == ["made", ("lost", None)]
-
-
-def test_a_regular_file_is_refused(run, loop, tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"data")
-
-    async def main():
-        with path.open("rb", 0) as file:
-            with pytest.raises(ValueError, match=r"^Pipe transport is for pipes/sockets only\.$"):
-                await loop.connect_read_pipe(Recorder, file)
-            assert os.get_blocking(file.fileno()) is True
-            return file.read()
-
-    assert run(main()) == b"data"
-
-
-def test_a_directory_is_refused(run, loop, tmp_path):
-    class Directory:
-        def fileno(self):
-            return fd
-
-    async def main():
-        with pytest.raises(ValueError, match=r"^Pipe transport is for pipes/sockets only\.$"):
-            await loop.connect_read_pipe(Recorder, Directory())
-
-    fd = os.open(tmp_path, os.O_RDONLY)
-    run(main())
-    os.close(fd)
-
-
-def test_closed_and_senseless_files(run, loop, impl):
-    if not impl.is_cloop:
-        pytest.skip("asyncio's __del__ fails with AttributeError after that")
-
-    class NoFile:
-        def fileno(self):
-            return 1 << 20
-
-    async def main():
-        pipe, writer = open_pipe()
-        pipe.close()
-        writer.close()
-        with pytest.raises(ValueError, match="closed file"):
-            await loop.connect_read_pipe(Recorder, pipe)
-        with pytest.raises(AttributeError, match="fileno"):
-            await loop.connect_read_pipe(Recorder, object())
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            await loop.connect_read_pipe(Recorder, NoFile())
-
-    run(main())
 
 
 def test_a_protocol_factory_that_raises(run, loop):
@@ -214,7 +67,7 @@ def test_extra_info(run):
 
 def test_repr(run, impl):
     async def main():
-        async with read_pipe() as (protocol, writer):
+        async with read_pipe() as (protocol, _writer):
             transport = protocol.transport
             seen = [repr(transport)]
             transport.pause_reading()
@@ -343,7 +196,7 @@ def test_nothing_arrives_after_close(run):
 
 def test_calls_after_the_end_do_nothing(run):
     async def main():
-        async with read_pipe() as (protocol, writer):
+        async with read_pipe() as (protocol, _writer):
             transport = protocol.transport
             transport.close()
             for _ in range(2):
@@ -631,7 +484,7 @@ def test_a_terminal_whose_other_side_is_closed(run, loop):
 
     async def main():
         master, slave = os.openpty()
-        transport, protocol = await loop.connect_read_pipe(Recorder, open(master, "rb", 0))
+        _transport, protocol = await loop.connect_read_pipe(Recorder, io.FileIO(master))
         os.write(slave, b"data")
         assert await protocol.wait_for_data(4) == b"data"
         os.close(slave)
@@ -658,81 +511,6 @@ def test_another_error_is_reported(run, loop, reports):
     assert context["transport"] is transport and isinstance(context["protocol"], Recorder)
 
 
-def test_a_device_that_cannot_be_polled(run, loop, reports):
-    if sys.platform != "linux":
-        pytest.skip("epoll's")
-
-    async def main():
-        transport, protocol = await loop.connect_read_pipe(Recorder, open(os.devnull, "rb", 0))
-        assert protocol.calls == ["made"]
-        transport.close()
-        return await protocol.lost
-
-    assert run(main()) is None
-    assert isinstance(reports.take_one()["exception"], PermissionError)
-
-
-def test_closed_in_connection_made_behind_the_transports_back(run, loop, reports):
-    class Closes(Recorder):
-        def connection_made(self, transport):
-            super().connection_made(transport)
-            transport.get_extra_info("pipe").close()
-
-    async def main():
-        pipe, writer = open_pipe()
-        with writer:
-            transport, protocol = await loop.connect_read_pipe(Closes, pipe)
-            transport.close()
-            return await protocol.lost
-
-    assert run(main()) is None
-    assert reports.take_one()["exception"].errno == errno.EBADF
-
-
-def test_a_number_that_is_another_files_by_now(run, loop):
-    """Closed behind the transport's back, and the number taken by somebody else."""
-
-    async def main():
-        pipe, writer = open_pipe()
-        transport, protocol = await loop.connect_read_pipe(Recorder, pipe)
-        number = pipe.fileno()
-        pipe.close()
-        writer.close()
-        reading, writing = os.pipe()
-        assert number in (reading, writing)
-        os.write(writing, b"somebody else's")
-        await asyncio.sleep(0.005)
-        assert protocol.data == b""
-        transport.close()
-        await protocol.lost
-        await settle(1)
-        assert os.read(reading, 100) == b"somebody else's"
-        os.close(reading)
-        os.close(writing)
-
-    run(main())
-
-
-def test_closefd_false(run, loop):
-    """The file object does not own the descriptor, so closing it leaves that alone."""
-
-    async def main():
-        reading, writing = os.pipe()
-        pipe = open(reading, "rb", 0, closefd=False)
-        transport, protocol = await loop.connect_read_pipe(Recorder, pipe)
-        os.write(writing, b"data")
-        assert await protocol.wait_for_data(4) == b"data"
-        transport.close()
-        await protocol.lost
-        await settle(1)
-        os.close(writing)
-        assert os.read(reading, 1) == b""
-        os.close(reading)
-        return pipe.closed
-
-    assert run(main()) is True
-
-
 # ---- The connecting call
 
 
@@ -756,41 +534,6 @@ def test_cancelled_while_connecting(run, loop):
             return made[0].calls, pipe.closed
 
     assert run(main()) == (["made", ("lost", None)], True)
-
-
-def test_an_unclosed_transport_warns(loop):
-    pipe, writer = open_pipe()
-    transport, protocol = loop.run_until_complete(loop.connect_read_pipe(Recorder, pipe))
-    fd = pipe.fileno()
-    loop.close()
-    assert "open" in repr(transport)
-    reference = weakref.ref(transport)
-    del protocol
-    with pytest.warns(ResourceWarning, match=f"unclosed transport <.*fd={fd} open>"):
-        del transport
-        gc.collect()
-    assert reference() is None
-    assert pipe.closed
-    writer.close()
-
-
-def test_two_transports_of_one_file(run, loop):
-    """Allowed; what comes goes to the one that waits last."""
-
-    async def main():
-        pipe, writer = open_pipe()
-        with writer:
-            one, first = await loop.connect_read_pipe(Recorder, pipe)
-            two, second = await loop.connect_read_pipe(Recorder, pipe)
-            writer.write(b"data")
-            assert await second.wait_for_data(4) == b"data"
-            assert first.data == b""
-            one.close()
-            await first.lost
-            two.close()
-            await second.lost
-
-    run(main())
 
 
 def test_many_at_once(run, loop):

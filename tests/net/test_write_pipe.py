@@ -2,12 +2,10 @@
 
 import asyncio
 import errno
-import gc
 import os
 import re
 import socket
 import struct
-import weakref
 
 import pytest
 
@@ -15,98 +13,6 @@ from tests.support import settle, tcp_pair, wait_until
 
 from .pipes import open_pipe, take, take_some, write_pipe
 from .protocols import Recorder, fill, read_all
-
-# ---- What can be written
-
-
-def pipe_ends(tmp_path):
-    return open_pipe()
-
-
-def fifo_ends(tmp_path):
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    return open(reading, "rb", 0), open(path, "wb", 0)
-
-
-def socket_ends(tmp_path):
-    left, right = socket.socketpair()
-    return open(left.detach(), "rb", 0), right
-
-
-def terminal_ends(tmp_path):
-    import tty
-
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    return open(master, "rb", 0), open(slave, "wb", 0)
-
-
-def buffered_ends(tmp_path):
-    reading, writing = os.pipe()
-    return open(reading, "rb", 0), open(writing, "wb")
-
-
-def text_ends(tmp_path):
-    reading, writing = os.pipe()
-    return open(reading, "rb", 0), open(writing, "w", encoding="utf-8")
-
-
-ENDS = [pipe_ends, fifo_ends, socket_ends, terminal_ends, buffered_ends, text_ends]
-
-
-@pytest.mark.parametrize("ends", ENDS, ids=lambda ends: ends.__name__)
-def test_everything_that_is_like_a_pipe(run, loop, tmp_path, ends):
-    async def main():
-        reader, pipe = ends(tmp_path)
-        fd = pipe.fileno()
-        with reader:
-            transport, protocol = await loop.connect_write_pipe(Recorder, pipe)
-            assert protocol.transport is transport and protocol.calls == ["made"]
-            assert os.get_blocking(fd) is False
-            transport.write(b"some ")
-            transport.write(b"data")
-            assert reader.read(100) == b"some data"
-            transport.close()
-            await protocol.lost
-            await settle(1)
-            with pytest.raises(OSError, match="Bad file descriptor"):
-                os.fstat(fd)
-        return protocol.calls
-
-    assert run(main()) == ["made", ("lost", None)]
-
-
-def test_a_regular_file_is_refused(run, loop, tmp_path):
-    async def main():
-        with (tmp_path / "file").open("wb", 0) as file:
-            text = "Pipe transport is only for pipes, sockets and character devices"
-            with pytest.raises(ValueError, match=f"^{text}$"):
-                await loop.connect_write_pipe(Recorder, file)
-            assert os.get_blocking(file.fileno()) is True
-            return file.write(b"data")
-
-    assert run(main()) == 4
-
-
-def test_devices(run, loop):
-    async def main():
-        transport, protocol = await loop.connect_write_pipe(Recorder, open(os.devnull, "wb", 0))
-        transport.write(bytes(1_000_000))
-        assert transport.get_write_buffer_size() == 0
-        transport.close()
-        assert await protocol.lost is None
-
-        transport, protocol = await loop.connect_write_pipe(Recorder, open("/dev/full", "wb", 0))
-        transport.write(b"data")
-        error = await protocol.lost
-        return type(error), error.errno
-
-    if not os.path.exists("/dev/full"):
-        pytest.skip("a device of Linux")
-    assert run(main()) == (OSError, errno.ENOSPC)
-
 
 # ---- What the transport is
 
@@ -138,7 +44,9 @@ def test_it_does_not_read(run, impl):
         async with write_pipe() as (protocol, _):
             transport = protocol.transport
             # asyncio's has them from the class Transport, where they raise NotImplementedError.
-            return [name for name in ("is_reading", "pause_reading", "resume_reading") if reads(transport, name)]
+            return [
+                name for name in ("is_reading", "pause_reading", "resume_reading") if reads(transport, name)
+            ]
 
     def reads(transport, name):
         try:
@@ -152,7 +60,7 @@ def test_it_does_not_read(run, impl):
 
 def test_repr(run):
     async def main():
-        async with write_pipe() as (protocol, reader):
+        async with write_pipe() as (protocol, _reader):
             transport = protocol.transport
             fd = transport.get_extra_info("pipe").fileno()
             seen = [repr(transport)]
@@ -397,8 +305,6 @@ def test_abort(run, queued):
 def test_closing_in_callbacks(run, callback, method, impl):
     if (callback, method) == ("connection_lost", "abort") and not impl.is_cloop:
         pytest.skip("asyncio tells it of the loss a second time, and fails")
-    if callback == "connection_made" and not impl.is_cloop:
-        pytest.skip("asyncio watches the file after that, and never stops")
 
     class Closes(Recorder):
         pass
@@ -605,7 +511,7 @@ def test_a_socket_that_is_reset(run, loop):
 
 def test_set_protocol(run):
     async def main():
-        async with write_pipe() as (first, reader):
+        async with write_pipe() as (first, _reader):
             second = Recorder()
             first.transport.set_protocol(second)
             assert first.transport.get_protocol() is second
@@ -660,88 +566,6 @@ def test_cancelled_while_connecting(run, loop):
             return made[0].calls, pipe.closed, reader.read()
 
     assert run(main()) == (["made", ("lost", None)], True, b"")
-
-
-def test_an_unclosed_transport_warns(loop):
-    reader, pipe = open_pipe()
-    transport, protocol = loop.run_until_complete(loop.connect_write_pipe(Recorder, pipe))
-    fd = pipe.fileno()
-    loop.close()
-    assert "open" in repr(transport)
-    reference = weakref.ref(transport)
-    del protocol
-    with pytest.warns(ResourceWarning, match=f"unclosed transport <.*fd={fd} open>"):
-        del transport
-        gc.collect()
-    assert reference() is None
-    assert pipe.closed
-    reader.close()
-
-
-def test_two_transports_of_one_file(run, loop):
-    async def main():
-        reader, pipe = open_pipe()
-        with reader:
-            one, first = await loop.connect_write_pipe(Recorder, pipe)
-            two, second = await loop.connect_write_pipe(Recorder, pipe)
-            one.write(b"one")
-            two.write(b"two")
-            one.write(b"three")
-            two.close()
-            await second.lost
-            one.close()
-            await first.lost
-            return await take_some(reader), second.calls, first.calls
-
-    assert run(main()) == (b"onetwothree", ["made", ("lost", None)], ["made", ("lost", None)])
-
-
-def test_reading_and_writing_one_terminal(run, loop):
-    import tty
-
-    async def main():
-        master, slave = os.openpty()
-        tty.setraw(slave)
-        file = open(slave, "r+b", 0)
-        reading, reader = await loop.connect_read_pipe(Recorder, file)
-        writing, writer = await loop.connect_write_pipe(Recorder, file)
-        writing.write(b"out")
-        assert os.read(master, 100) == b"out"
-        os.write(master, b"in")
-        assert await reader.wait_for_data(2) == b"in"
-        reading.close()
-        assert await reader.lost is None
-        writing.close()
-        assert await writer.lost is None
-        os.close(master)
-
-    run(main())
-
-
-def test_a_number_that_is_another_files_by_now(run, loop, impl):
-    """Closed behind the transport's back, and the number taken by somebody else."""
-    if not impl.is_cloop:
-        pytest.skip("asyncio writes into the other file")
-
-    async def main():
-        reader, pipe = open_pipe()
-        transport, protocol = await loop.connect_write_pipe(Recorder, pipe)
-        number = pipe.fileno()
-        reader.close()
-        pipe.close()
-        reading, writing = os.pipe()
-        assert number in (reading, writing)
-        os.set_blocking(reading, False)
-        transport.write(b"not for you")
-        error = await protocol.lost
-        await settle(1)
-        with pytest.raises(BlockingIOError):
-            os.read(reading, 100)
-        os.close(reading)
-        os.close(writing)
-        return type(error), error.errno
-
-    assert run(main()) == (OSError, errno.EBADF)
 
 
 def test_many_at_once(run, loop):

@@ -5,8 +5,7 @@ from typing import Any, ClassVar
 from cloop.core.reactor import Reactor
 from cloop.transports.base import BaseTransport
 
-class PipeTransport(BaseTransport):
-    ...
+class PipeTransport(BaseTransport): ...
 
 class ReadPipeTransport(PipeTransport):
     max_size: ClassVar[int]
