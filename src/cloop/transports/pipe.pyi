@@ -1,9 +1,14 @@
 import asyncio
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn, final
 
 from cloop.core.reactor import Reactor
 from cloop.transports.base import BaseTransport
+
+@final
+class Absent:
+    def __new__(cls, name: str) -> Absent: ...
+    def __get__(self, instance: object, owner: type | None = ..., /) -> NoReturn: ...
 
 class PipeTransport(BaseTransport): ...
 

@@ -6,7 +6,7 @@ comes back full, within a budget.
 
 Writing: sent at once while nothing is queued. What the kernel does not take is queued: bytes as
 they are, copies of what the caller may change; from then on the descriptor is watched, and each
-event sends as many pieces as one sendmsg holds.
+event sends as many pieces as one sendmsg holds, and again within a budget.
 """
 
 from cloop._c.pyapi cimport NoResult

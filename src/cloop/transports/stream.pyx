@@ -48,6 +48,8 @@ cdef enum:
     # much, or was asked so often: then it is the turn of other connections.
     READ_BUDGET = 262144
     READ_TIMES = 16
+    # The same for many small pieces that wait, which a peer may take as fast as we send them.
+    WRITE_BUDGET = 262144
 
 cdef object BufferedProtocol = protocols.BufferedProtocol
 cdef bint old_writelines = sys.version_info < (3, 12)
@@ -301,16 +303,18 @@ cdef class StreamTransport(BaseTransport):
         self.may_pause()
 
     cdef NoResult send_queued(self) except NoResult.EXC:
-        """Give the kernel what it takes. Raises OSError."""
+        """Give the kernel what it takes, within the budget. Raises OSError."""
         cdef size_t offered = 0
         cdef Py_ssize_t sent
-        while self.queued:
+        cdef Py_ssize_t total = 0
+        while self.queued and total < WRITE_BUDGET:
             sent = self.send_batch(&offered)
             if sent < 0:
                 return NoResult.OK
             self.take_sent(sent)
             if <size_t>sent < offered:
                 break
+            total += sent
         return NoResult.OK
 
     cdef Py_ssize_t send_batch(self, size_t *offered) except -2:
