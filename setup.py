@@ -68,6 +68,7 @@ MODULES = [
     "transports/scratch.pyx",
     "transports/base.pyx",
     "transports/stream.pyx",
+    "transports/pipe.pyx",
     "transports/listener.pyx",
     "transports/datagram.pyx",
     "base_loop.pyx",

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import importlib
 import os
+import resource
 import socket
 import sys
 import threading
@@ -95,6 +96,19 @@ def open_fds() -> dict[str, str]:
         with contextlib.suppress(OSError):
             found[fd] = os.readlink(f"/proc/self/fd/{fd}") if sys.platform == "linux" else ""
     return found
+
+
+@contextlib.contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """Let this process open none."""
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def collect_garbage() -> None:

@@ -8,7 +8,20 @@ import asyncio
 import warnings
 from asyncio import coroutines
 
-from cloop.api import asyncgens, connect, datagram, dns, errors, executor, serve, signals, sockops, tls, unix
+from cloop.api import (
+    asyncgens,
+    connect,
+    datagram,
+    dns,
+    errors,
+    executor,
+    pipes,
+    serve,
+    signals,
+    sockops,
+    tls,
+    unix,
+)
 from cloop.base_loop import BaseLoop
 
 OVERRIDABLE = ("call_soon", "time")
@@ -103,10 +116,14 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     create_unix_server = unix.create_unix_server
     create_datagram_endpoint = datagram.create_datagram_endpoint
     start_tls = tls.start_tls
+    connect_read_pipe = pipes.connect_read_pipe
+    connect_write_pipe = pipes.connect_write_pipe
     sock_connect = sockops.sock_connect
     _make_socket_transport = connect.make_socket_transport
     _make_datagram_transport = datagram.make_datagram_transport
     _make_ssl_transport = tls.make_ssl_transport
+    _make_read_pipe_transport = pipes.make_read_pipe_transport
+    _make_write_pipe_transport = pipes.make_write_pipe_transport
     # The Server of asyncio calls these.
     _start_serving = serve.start_serving
     _stop_serving = unix.stop_serving

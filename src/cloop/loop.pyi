@@ -11,6 +11,7 @@ from _typeshed import ReadableBuffer, StrOrBytesPath, WriteableBuffer
 
 from cloop.base_loop import BaseLoop
 from cloop.transports.datagram import DatagramTransport
+from cloop.transports.pipe import ReadPipeTransport, WritePipeTransport
 from cloop.transports.stream import StreamTransport
 
 _T = TypeVar("_T")
@@ -214,6 +215,15 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         sock: socket | None = None,
     ) -> tuple[DatagramTransport, _ProtocolT]: ...
 
+    # ---- Pipes
+
+    async def connect_read_pipe(
+        loop, protocol_factory: Callable[[], _ProtocolT], pipe: Any
+    ) -> tuple[asyncio.ReadTransport, _ProtocolT]: ...
+    async def connect_write_pipe(
+        loop, protocol_factory: Callable[[], _ProtocolT], pipe: Any
+    ) -> tuple[asyncio.WriteTransport, _ProtocolT]: ...
+
     # ---- Sockets
 
     async def sock_connect(loop, sock: socket, address: _Address) -> None: ...
@@ -253,6 +263,20 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         ssl_shutdown_timeout: float | None = ...,
         context: Context | None = None,
     ) -> asyncio.Transport: ...
+    def _make_read_pipe_transport(
+        loop,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> ReadPipeTransport: ...
+    def _make_write_pipe_transport(
+        loop,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> WritePipeTransport: ...
     def _start_serving(
         loop,
         protocol_factory: _ProtocolFactory,
@@ -268,12 +292,6 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
 
     # ---- Not there yet: each raises NotImplementedError
 
-    async def connect_read_pipe(
-        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
-    ) -> tuple[asyncio.ReadTransport, _ProtocolT]: ...
-    async def connect_write_pipe(
-        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
-    ) -> tuple[asyncio.WriteTransport, _ProtocolT]: ...
     async def subprocess_shell(
         self,
         protocol_factory: Callable[[], _ProtocolT],

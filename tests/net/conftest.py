@@ -1,6 +1,7 @@
-"""Fixtures for clients."""
+"""What the tests of connections share."""
 
 import asyncio
+import resource
 import socket
 
 import pytest
@@ -35,3 +36,14 @@ def resolves_to(monkeypatch):
 
 def family_of(address):
     return socket.AF_INET6 if len(address) == 4 else socket.AF_INET
+
+
+@pytest.fixture
+def many_descriptors():
+    """Allow this process some thousand descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.skip("the system allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

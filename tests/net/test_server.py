@@ -1,16 +1,13 @@
 """create_server and the Server it makes."""
 
 import asyncio
-import contextlib
 import errno
-import os
-import resource
 import socket
 import time
 
 import pytest
 
-from tests.support import PY312, PY313, settle, unused_port, wait_until
+from tests.support import PY312, PY313, no_more_descriptors, settle, unused_port, wait_until
 
 from .protocols import Recorder
 
@@ -489,19 +486,6 @@ def test_no_descriptors_left(loop, run, reports):
 
     run(main())
     assert {context["message"] for context in reports.take()} == {"socket.accept() out of system resource"}
-
-
-@contextlib.contextmanager
-def no_more_descriptors():
-    """Let this process open none."""
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_repr(loop, run):

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import random
-import resource
 
 import pytest
 
@@ -105,17 +104,6 @@ def test_echo_with_pauses(run, data):
             return client.digest.digest()
 
     assert run(main()) == hashlib.sha256(data[:size]).digest()
-
-
-@pytest.fixture
-def many_descriptors():
-    """Allow this process some thousand descriptors."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < 4096:
-        pytest.skip("the system allows too few open files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_thousand_connections(loop, run, many_descriptors):

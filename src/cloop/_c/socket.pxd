@@ -43,6 +43,9 @@ cdef extern from "<sys/socket.h>" nogil:
                      socklen_t *address_length)
     ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const sockaddr *address,
                    socklen_t address_length)
+    enum:
+        MSG_DONTWAIT
+
     ssize_t recv(int fd, void *buffer, size_t length, int flags)
     ssize_t send(int fd, const void *buffer, size_t length, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
@@ -51,6 +54,9 @@ cdef extern from "<sys/socket.h>" nogil:
     int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
     int getsockname(int fd, sockaddr *address, socklen_t *length)
     int getpeername(int fd, sockaddr *address, socklen_t *length)
+
+cdef extern from "<sys/uio.h>" nogil:
+    ssize_t writev(int fd, const iovec *vector, int count)
 
 cdef extern from "<netinet/in.h>" nogil:
     struct in_addr:

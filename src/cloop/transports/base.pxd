@@ -91,8 +91,8 @@ cdef class BaseTransport(Flow):
         NoResult on_readable(self) except NoResult.EXC
         NoResult on_writable(self) except NoResult.EXC
 
-        # Drop what is queued; for a subclass that queues.
-        NoResult drop_queue(self) except NoResult.EXC
+        # Whether an exception is of the kind that connections end with, which nobody is told of.
+        bint is_expected(self, object exception) except -1
 
         # A callback of the protocol raised the exception that is set, which `message` explains.
         NoResult callback_failed(self, str message) except NoResult.EXC
@@ -104,7 +104,7 @@ cdef class BaseTransport(Flow):
         NoResult begin(self) except NoResult.EXC
         NoResult lose(self) except NoResult.EXC
         NoResult release(self) except NoResult.EXC
-        NoResult close_socket(self) except NoResult.EXC
+        NoResult close_file(self) except NoResult.EXC
 
         NoResult report_step(self, Reactor loop, object callback, tuple args,
                              object context) except NoResult.EXC
@@ -114,3 +114,4 @@ cdef object make_socket(int family, int type, int proto, int fd)
 
 cdef NoResult run_readable(object owner) except NoResult.EXC
 cdef NoResult run_writable(object owner) except NoResult.EXC
+cdef NoResult run_connection_lost(object owner) except NoResult.EXC

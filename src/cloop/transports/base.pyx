@@ -11,7 +11,9 @@ from asyncio import base_events, constants, transports, trsock
 from asyncio.log import logger
 
 from cpython.object cimport PyObject
+from libc.errno cimport EBADF
 from libc.stdint cimport uint32_t
+from libc.string cimport strerror
 
 from cloop._c.pyapi cimport (
     CLOOP_DEBUG,
@@ -199,8 +201,11 @@ cdef class BaseTransport(Flow):
     cdef NoResult watch(self, uint32_t direction) except NoResult.EXC:
         if self.watched & direction:
             return NoResult.OK
+        cdef int fd = self.live_fd()
         self.loop.check_closed()
-        self.loop.watches.watch(self.live_fd(), direction, self,
+        if fd < 0:
+            raise OSError(EBADF, strerror(EBADF).decode())
+        self.loop.watches.watch(fd, direction, self,
                                 run_readable if direction == READ else run_writable)
         self.watched |= direction
         return NoResult.OK
@@ -327,9 +332,6 @@ cdef class BaseTransport(Flow):
         self.unwatch(READ)
         return self.schedule_loss(exception)
 
-    cdef NoResult drop_queue(self) except NoResult.EXC:
-        return NoResult.OK
-
     cdef NoResult schedule_loss(self, object exception) except NoResult.EXC:
         self.conn_lost += 1
         self.lost_reason = exception
@@ -343,8 +345,11 @@ cdef class BaseTransport(Flow):
             return NoResult.EXC
         return self.fatal_error(exception, message)
 
+    cdef bint is_expected(self, object exception) except -1:
+        return isinstance(exception, OSError)
+
     cdef NoResult fatal_error(self, object exception, str message) except NoResult.EXC:
-        if isinstance(exception, OSError):
+        if self.is_expected(exception):
             if self.loop.debug:
                 logger.debug("%r: %s", self, message, exc_info=exception)
         else:
@@ -378,7 +383,7 @@ cdef class BaseTransport(Flow):
         self.server = self.lost_context = self.reader_context = self.writer_context = None
         self.use_protocol(None)
         try:
-            self.close_socket()
+            self.close_file()
         finally:
             if server is not None:
                 if server_takes_transport:
@@ -387,7 +392,7 @@ cdef class BaseTransport(Flow):
                     server._detach()
         return NoResult.OK
 
-    cdef NoResult close_socket(self) except NoResult.EXC:
+    cdef NoResult close_file(self) except NoResult.EXC:
         """socket.socket.close(), without its two frames of Python where that can be."""
         if type(self.sock) is not socket_class or not knows_slots:
             self.sock.close()

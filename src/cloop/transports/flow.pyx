@@ -3,11 +3,14 @@
 Derived from CPython's asyncio/transports.py (PSF License Agreement): defaults, messages, timing.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.pyport cimport PY_SSIZE_T_MAX
 
 cdef enum:
     DEFAULT_HIGH = 65536
     DEFAULT_LOW = 16384
+    # Gone pieces are taken off the queue's list in batches of at least this many.
+    MANY_PIECES = 256
 
 
 cdef class Flow:
@@ -64,6 +67,65 @@ cdef class Flow:
             })
         return NoResult.OK
 
+    # ---- The queue
+
+    cdef NoResult queue(self, bytes piece, Py_ssize_t offset) except NoResult.EXC:
+        """Queue a piece, of which `offset` bytes are sent; only the first may have such."""
+        if self.pieces is None:
+            self.pieces = []
+        if offset:
+            self.offset = offset
+        self.pieces.append(piece)
+        self.queued += PyBytes_GET_SIZE(piece) - offset
+        return NoResult.OK
+
+    cdef int gather(self, iovec *vector, size_t *offered) except -1:
+        """Describe the beginning of the queue."""
+        cdef int n = <int>min(len(self.pieces) - self.first, <Py_ssize_t>MAX_PIECES)
+        cdef int i
+        cdef Py_ssize_t skip = self.offset
+        cdef bytes piece
+        offered[0] = 0
+        for i in range(n):
+            piece = <bytes>self.pieces[self.first + i]
+            vector[i].iov_base = PyBytes_AS_STRING(piece) + skip
+            vector[i].iov_len = PyBytes_GET_SIZE(piece) - skip
+            if vector[i].iov_len >= MAX_OFFER - offered[0]:
+                vector[i].iov_len = MAX_OFFER - offered[0]
+                offered[0] = MAX_OFFER
+                return i + 1
+            offered[0] += vector[i].iov_len
+            skip = 0
+        return n
+
+    cdef NoResult take_sent(self, Py_ssize_t sent) except NoResult.EXC:
+        """Take what was sent off the queue."""
+        cdef list pieces = self.pieces
+        cdef Py_ssize_t size
+        self.queued -= sent
+        sent += self.offset
+        while self.first < len(pieces):
+            size = PyBytes_GET_SIZE(pieces[self.first])
+            if sent < size:
+                break
+            sent -= size
+            pieces[self.first] = b""
+            self.first += 1
+        self.offset = sent
+        if self.first == len(pieces):
+            pieces.clear()
+            self.first = 0
+        elif self.first >= MANY_PIECES and 2 * self.first > len(pieces):
+            del pieces[:self.first]
+            self.first = 0
+        return NoResult.OK
+
+    cdef NoResult drop_queue(self) except NoResult.EXC:
+        if self.pieces is not None:
+            self.pieces.clear()
+        self.queued = self.first = self.offset = 0
+        return NoResult.OK
+
     # asyncio's private names, which its own sendfile and libraries read.
 
     @property
@@ -85,3 +147,10 @@ cdef class Flow:
     @property
     def _low_water(self):
         return self.low
+
+    @property
+    def _buffer(self):
+        pieces = [] if self.pieces is None else self.pieces[self.first:]
+        if self.offset:
+            pieces[0] = pieces[0][self.offset:]
+        return pieces

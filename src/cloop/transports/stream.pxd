@@ -6,7 +6,7 @@ comes back full, within a budget.
 
 Writing: sent at once while nothing is queued. What the kernel does not take is queued: bytes as
 they are, copies of what the caller may change; from then on the descriptor is watched, and each
-event sends as many pieces as one sendmsg holds.
+event sends as many pieces as one sendmsg holds, and again within a budget.
 """
 
 from cpython.object cimport PyObject
@@ -26,12 +26,6 @@ cdef class StreamTransport(BaseTransport):
         bint eof               # write_eof() was called
         object empty_waiter    # a future for the moment when nothing is queued (sendfile)
 
-        # Pieces (bytes) of which the first `first` are gone and `offset` bytes of the next; None
-        # until something has to wait.
-        list pieces
-        Py_ssize_t first
-        Py_ssize_t offset
-
         NoResult read_data(self) except NoResult.EXC
         NoResult deliver(self, object data) except NoResult.EXC
         void guess(self, Py_ssize_t n) noexcept
@@ -43,10 +37,8 @@ cdef class StreamTransport(BaseTransport):
 
         # For bytes-like memory; `whole` is the bytes object it belongs to, or None for a copy.
         NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC
-        NoResult queue(self, bytes piece, Py_ssize_t offset) except NoResult.EXC
         NoResult send_queued(self) except NoResult.EXC
         Py_ssize_t send_batch(self, size_t *offered) except -2
-        NoResult take_sent(self, Py_ssize_t sent) except NoResult.EXC
         NoResult write_failed(self, object exception) except NoResult.EXC
         NoResult drained(self) except NoResult.EXC
         NoResult shut_down(self) except NoResult.EXC

@@ -35,6 +35,7 @@ from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, would_block
 from cloop.transports.scratch cimport LEVELS, capacity_of, level_for, scratch_of, set_size
+from cloop.transports.flow cimport MAX_PIECES
 
 cdef extern from *:
     # NULL is looked at by hand: the exception stays set for callback_failed. The method is looked
@@ -45,15 +46,12 @@ cdef extern from *:
     char *bytes_memory "PyBytes_AS_STRING"(PyObject *data)
 
 cdef enum:
-    # IOV_MAX is 1024 on every system we run on, and POSIX allows no fewer than 16; 512 entries are
-    # 8 KiB of stack and more than a socket's buffer takes.
-    MAX_PIECES = 512
     # A BufferedProtocol that fills its buffer is read again in the same event until it has got so
     # much, or was asked so often: then it is the turn of other connections.
     READ_BUDGET = 262144
     READ_TIMES = 16
-    # Gone pieces are taken off the queue's list in batches of at least this many.
-    MANY_PIECES = 256
+    # The same for many small pieces that wait, which a peer may take as fast as we send them.
+    WRITE_BUDGET = 262144
 
 cdef object BufferedProtocol = protocols.BufferedProtocol
 cdef bint old_writelines = sys.version_info < (3, 12)
@@ -299,16 +297,6 @@ cdef class StreamTransport(BaseTransport):
             self.queue(PyBytes_FromStringAndSize(start + sent, size - sent), 0)
         return self.may_pause()
 
-    cdef NoResult queue(self, bytes piece, Py_ssize_t offset) except NoResult.EXC:
-        """Queue a piece, of which `offset` bytes are sent; only the first may have such."""
-        if self.pieces is None:
-            self.pieces = []
-        if offset:
-            self.offset = offset
-        self.pieces.append(piece)
-        self.queued += PyBytes_GET_SIZE(piece) - offset
-        return NoResult.OK
-
     def writelines(self, list_of_data):
         """Send several bytes-like objects, by one system call where nothing is queued."""
         if self.eof:
@@ -341,72 +329,35 @@ cdef class StreamTransport(BaseTransport):
         self.may_pause()
 
     cdef NoResult send_queued(self) except NoResult.EXC:
-        """Give the kernel what it takes. Raises OSError."""
+        """Give the kernel what it takes, within the budget. Raises OSError."""
         cdef size_t offered = 0
         cdef Py_ssize_t sent
-        while self.queued:
+        cdef Py_ssize_t total = 0
+        while self.queued and total < WRITE_BUDGET:
             sent = self.send_batch(&offered)
             if sent < 0:
                 return NoResult.OK
             self.take_sent(sent)
             if <size_t>sent < offered:
                 break
+            total += sent
         return NoResult.OK
 
     cdef Py_ssize_t send_batch(self, size_t *offered) except -2:
         """One sendmsg: how much the kernel took of what it was offered; -1 if it is full."""
         cdef iovec vector[MAX_PIECES]
         cdef msghdr message
-        cdef Py_ssize_t n = min(len(self.pieces) - self.first, <Py_ssize_t>MAX_PIECES)
-        cdef Py_ssize_t i
-        cdef Py_ssize_t skip = self.offset
-        cdef bytes piece
         cdef ssize_t sent
-        offered[0] = 0
-        for i in range(n):
-            piece = <bytes>self.pieces[self.first + i]
-            vector[i].iov_base = PyBytes_AS_STRING(piece) + skip
-            vector[i].iov_len = PyBytes_GET_SIZE(piece) - skip
-            offered[0] += vector[i].iov_len
-            skip = 0
         message.msg_name = message.msg_control = NULL
         message.msg_namelen = message.msg_controllen = message.msg_flags = 0
         message.msg_iov = vector
-        message.msg_iovlen = n
+        message.msg_iovlen = self.gather(vector, offered)
         sent = sendmsg(self.live_fd(), &message, MSG_NOSIGNAL)
         if sent < 0:
             if would_block():
                 return -1
             PyErr_SetFromErrno(OSError)
         return sent
-
-    cdef NoResult take_sent(self, Py_ssize_t sent) except NoResult.EXC:
-        """Take what was sent off the queue."""
-        cdef list pieces = self.pieces
-        cdef Py_ssize_t size
-        self.queued -= sent
-        sent += self.offset
-        while self.first < len(pieces):
-            size = PyBytes_GET_SIZE(pieces[self.first])
-            if sent < size:
-                break
-            sent -= size
-            pieces[self.first] = b""
-            self.first += 1
-        self.offset = sent
-        if self.first == len(pieces):
-            pieces.clear()
-            self.first = 0
-        elif self.first >= MANY_PIECES and 2 * self.first > len(pieces):
-            del pieces[:self.first]
-            self.first = 0
-        return NoResult.OK
-
-    cdef NoResult drop_queue(self) except NoResult.EXC:
-        if self.pieces is not None:
-            self.pieces.clear()
-        self.queued = self.first = self.offset = 0
-        return NoResult.OK
 
     cdef NoResult on_writable(self) except NoResult.EXC:
         if self.conn_lost:
@@ -490,10 +441,3 @@ cdef class StreamTransport(BaseTransport):
     @property
     def _eof(self):
         return self.eof
-
-    @property
-    def _buffer(self):
-        pieces = [] if self.pieces is None else self.pieces[self.first:]
-        if self.offset:
-            pieces[0] = pieces[0][self.offset:]
-        return pieces

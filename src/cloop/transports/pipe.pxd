@@ -1,0 +1,54 @@
+"""Pipe transports: one end of a pipe or FIFO, a terminal, a character device, a socket by its file.
+
+    BaseTransport           the descriptor's watches, from connection_made to connection_lost
+      PipeTransport         the file object that owns the descriptor, and how the end comes
+        ReadPipeTransport   read, end of file
+        WritePipeTransport  write, the queue, noticing that the reader has gone
+
+`sock` of the base is the object whose struct has the number, as a rule the io.FileIO inside of
+`pipe`, so that `live_fd` works as for sockets. `pipe` is what is closed, once.
+
+No descriptor is claimed: as in asyncio, several transports may be made of one, and the last one that
+waits for a direction is the one that is told.
+
+The file may be shared with other processes, any of which may make it blocking again; that must not
+stop the other threads. So the calls that might block then are made without the GIL, and sockets are
+told with each call not to block.
+"""
+
+from cloop._c.pyapi cimport NoResult
+from cloop._c.socket cimport iovec
+from cloop.transports.base cimport BaseTransport
+from cloop.transports.scratch cimport Scratch
+
+cdef enum Kind:
+    FIFO
+    SOCKET
+    DEVICE
+
+cdef class PipeTransport(BaseTransport):
+    cdef:
+        object pipe            # what the user gave; None once it is closed
+        Kind kind
+        bint named             # the FIFO has a name in the file system
+        bint losing            # connection_lost is scheduled or over
+
+        # For a subclass: the error for a file of the wrong kind; what a repr adds while it is open.
+        object refusal(self)
+        list describe(self)
+
+cdef class ReadPipeTransport(PipeTransport):
+    cdef:
+        Scratch scratch
+
+        ssize_t read_some(self) noexcept
+        NoResult read_eof(self) except NoResult.EXC
+
+cdef class WritePipeTransport(PipeTransport):
+    cdef:
+        # For bytes-like memory; `whole` is the bytes object it belongs to, or None for a copy.
+        NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC
+        ssize_t write_some(self, const iovec *vector, int count) noexcept
+        NoResult count_lost_write(self) except NoResult.EXC
+        NoResult write_failed(self, object exception) except NoResult.EXC
+        NoResult finish(self) except NoResult.EXC

@@ -1,0 +1,35 @@
+import asyncio
+from collections.abc import Mapping
+from typing import Any, ClassVar, NoReturn, final
+
+from cloop.core.reactor import Reactor
+from cloop.transports.base import BaseTransport
+
+@final
+class Absent:
+    def __new__(cls, name: str) -> Absent: ...
+    def __get__(self, instance: object, owner: type | None = ..., /) -> NoReturn: ...
+
+class PipeTransport(BaseTransport): ...
+
+class ReadPipeTransport(PipeTransport):
+    max_size: ClassVar[int]
+
+    def __new__(
+        cls,
+        loop: Reactor,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> ReadPipeTransport: ...
+
+class WritePipeTransport(PipeTransport):
+    def __new__(
+        cls,
+        loop: Reactor,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> WritePipeTransport: ...

@@ -1,0 +1,393 @@
+"""Pipe transports; pipe.pxd is the manual.
+
+Derived in its rules, order and messages from CPython's asyncio/unix_events.py (PSF License
+Agreement).
+"""
+
+import _io
+import _socket
+import os
+import stat
+import sys
+from asyncio import constants, unix_events
+from asyncio.log import logger
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.errno cimport EAGAIN, EINTR, EIO, errno
+from posix.unistd cimport read
+
+from cloop._c.pyapi cimport cloop_take_exception
+from cloop._c.socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, msghdr, recv, sendmsg, writev
+from cloop.core.reactor cimport Reactor
+from cloop.poll.poller cimport READ, WRITE
+from cloop.transports.base cimport error_from_errno, run_connection_lost, would_block
+from cloop.transports.flow cimport MAX_OFFER, MAX_PIECES
+from cloop.transports.scratch cimport scratch_of
+
+cdef object FileIO = _io.FileIO
+cdef object TextIOWrapper = _io.TextIOWrapper
+cdef tuple buffered_files = (_io.BufferedReader, _io.BufferedWriter, _io.BufferedRandom)
+cdef object plain_socket = _socket.socket
+cdef object asyncio_read_transport = unix_events._UnixReadPipeTransport
+cdef object asyncio_write_transport = unix_events._UnixWritePipeTransport
+
+# Watching the writing end for reading tells when the reader has gone; but not everywhere.
+cdef bint no_news_of_fifos = sys.platform.startswith("aix")
+# There the writing end of a FIFO with a name is readable whenever data is in it, and silent when
+# the reader closes. asyncio takes account of it from 3.14.8 on:
+# https://github.com/python/cpython/issues/145030
+cdef bint false_news_of_named_fifos = sys.platform in (
+    "darwin", "ios", "tvos", "watchos", "sunos5")
+
+
+cdef object holder_of(object pipe):
+    """The object in whose struct the descriptor's number is, or None.
+
+    It has to be the one that closes it: then the number there is -1 once it is closed.
+    """
+    if isinstance(pipe, TextIOWrapper):
+        pipe = pipe.buffer
+    if isinstance(pipe, buffered_files):
+        pipe = pipe.raw
+    if isinstance(pipe, plain_socket) or (isinstance(pipe, FileIO) and pipe.closefd):
+        return pipe
+    return None
+
+
+cdef class Absent:
+    """Hides an inherited method that asyncio's class does not have."""
+
+    cdef str name
+
+    def __cinit__(self, str name):
+        self.name = name
+
+    def __get__(self, instance, owner):
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}")
+
+
+cdef class PipeTransport(BaseTransport):
+    """What both directions have."""
+
+    def __cinit__(self, *args, **kwargs):
+        if type(self) is PipeTransport:
+            raise TypeError("PipeTransport has no use by itself")
+
+    cdef NoResult take_socket(self, Reactor loop, object pipe) except NoResult.EXC:
+        cdef int fd = pipe.fileno()
+        status = os.fstat(fd)
+        mode = status.st_mode
+        if stat.S_ISFIFO(mode):
+            self.kind = FIFO
+            self.named = status.st_nlink > 0
+        elif stat.S_ISSOCK(mode):
+            self.kind = SOCKET
+        elif stat.S_ISCHR(mode):
+            self.kind = DEVICE
+        else:
+            raise self.refusal()
+        os.set_blocking(fd, False)
+        self.fd = fd
+        holder = holder_of(pipe)
+        if holder is not None:
+            self.sock = holder
+            self.plain = True
+        if self.live_fd() != fd:
+            self.sock = pipe
+            self.plain = False
+        self.pipe = pipe
+        return NoResult.OK
+
+    cdef object refusal(self):
+        raise NotImplementedError
+
+    cdef list describe(self):
+        raise NotImplementedError
+
+    cdef NoResult name_ends(self, object extra) except NoResult.EXC:
+        self.extra = {} if extra is None else dict(extra)
+        self.extra["pipe"] = self.pipe
+        return NoResult.OK
+
+    # ---- The end
+
+    cdef NoResult force_close(self, object exception) except NoResult.EXC:
+        if self.losing:
+            return NoResult.OK
+        self.closing = True
+        self.drop_queue()
+        self.unwatch(WRITE)
+        self.unwatch(READ)
+        return self.schedule_loss(exception)
+
+    cdef NoResult schedule_loss(self, object exception) except NoResult.EXC:
+        """Unlike the base's this leaves conn_lost alone: it counts failed and vain writes only."""
+        if self.losing:
+            return NoResult.OK
+        self.lost_reason = exception
+        self.lost_context = self.copy_context()
+        self.later(run_connection_lost)
+        self.losing = True
+        return NoResult.OK
+
+    cdef NoResult close_file(self) except NoResult.EXC:
+        cdef object pipe = self.pipe
+        self.pipe = self.sock = None
+        if pipe is not None:
+            pipe.close()
+        return NoResult.OK
+
+    # ---- What it is
+
+    def __repr__(self):
+        info = [type(self).__name__]
+        if self.pipe is None:
+            info.append("closed")
+        elif self.closing:
+            info.append("closing")
+        info.append(f"fd={self.fd}")
+        if self.pipe is None:
+            info.append("closed")
+        elif self.loop is None or self.loop.closed:
+            info.append("open")
+        else:
+            info += self.describe()
+        return f"<{' '.join(info)}>"
+
+    # asyncio's private names.
+
+    @property
+    def _pipe(self):
+        return self.pipe
+
+    @_pipe.setter
+    def _pipe(self, pipe):
+        # Set to None by who has taken the file back.
+        self.pipe = self.sock = pipe
+        self.plain = False
+
+    @property
+    def _fileno(self):
+        return self.fd
+
+
+cdef class ReadPipeTransport(PipeTransport):
+    """The reading end."""
+
+    max_size = 262144
+    abort = Absent("abort")
+    get_write_buffer_size = Absent("get_write_buffer_size")
+    get_write_buffer_limits = Absent("get_write_buffer_limits")
+    set_write_buffer_limits = Absent("set_write_buffer_limits")
+
+    def __cinit__(self, Reactor loop not None, pipe, protocol, waiter=None, extra=None):
+        self.scratch = scratch_of(loop)
+        self.set_up(loop, pipe, protocol, waiter, extra, None, None)
+
+    @property
+    def __class__(self):
+        return asyncio_read_transport
+
+    cdef object refusal(self):
+        return ValueError("Pipe transport is for pipes/sockets only.")
+
+    cdef ssize_t read_some(self) noexcept:
+        cdef int fd = self.live_fd()
+        cdef char *memory = self.scratch.memory
+        cdef size_t size = self.scratch.size
+        cdef ssize_t n
+        if self.kind == SOCKET:
+            return recv(fd, memory, size, MSG_DONTWAIT)
+        if self.kind == FIFO:
+            # The kernel has just said that there is something.
+            return read(fd, memory, size)
+        with nogil:
+            n = read(fd, memory, size)
+        return n
+
+    cdef NoResult on_readable(self) except NoResult.EXC:
+        cdef ssize_t n = self.read_some()
+        if n > 0:
+            # What it raises is reported and the transport lives on.
+            self.protocol.data_received(PyBytes_FromStringAndSize(self.scratch.memory, n))
+            return NoResult.OK
+        if n == 0:
+            return self.read_eof()
+        if would_block():
+            return NoResult.OK
+        return self.fatal_error(error_from_errno(), "Fatal read error on pipe transport")
+
+    cdef NoResult read_eof(self) except NoResult.EXC:
+        if self.loop.debug:
+            logger.info("%r was closed by peer", self)
+        self.closing = True
+        self.unwatch(READ)
+        # Whatever it returns or raises, connection_lost follows.
+        self.loop.call_soon(self.protocol.eof_received)
+        return self.schedule_loss(None)
+
+    cdef bint is_expected(self, object exception) except -1:
+        # A terminal whose other side is closed.
+        return isinstance(exception, OSError) and exception.errno == EIO
+
+    cdef NoResult close_gently(self) except NoResult.EXC:
+        return NoResult.OK if self.closing else self.force_close(None)
+
+    cdef list describe(self):
+        return ["polling" if self.watched & READ and not self.paused else "idle"]
+
+
+cdef class WritePipeTransport(PipeTransport):
+    """The writing end."""
+
+    is_reading = Absent("is_reading")
+    pause_reading = Absent("pause_reading")
+    resume_reading = Absent("resume_reading")
+
+    def __cinit__(self, Reactor loop not None, pipe, protocol, waiter=None, extra=None):
+        self.set_up(loop, pipe, protocol, waiter, extra, None, None)
+
+    @property
+    def __class__(self):
+        return asyncio_write_transport
+
+    cdef object refusal(self):
+        return ValueError("Pipe transport is only for pipes, sockets and character devices")
+
+    cdef NoResult name_ends(self, object extra) except NoResult.EXC:
+        # Where it would tell nothing of the reader, or where data may come in, nothing is watched
+        # for reading.
+        self.paused = self.kind == DEVICE or (
+            self.kind == FIFO
+            and (no_news_of_fifos or (false_news_of_named_fifos and self.named)))
+        return PipeTransport.name_ends(self, extra)
+
+    cdef NoResult on_readable(self) except NoResult.EXC:
+        """The reader has gone."""
+        if self.loop.debug:
+            logger.info("%r was closed by peer", self)
+        return self.force_close(BrokenPipeError() if self.queued else None)
+
+    # ---- Writing
+
+    def write(self, data):
+        """Write bytes, a bytearray or a memoryview; what the pipe does not take now is queued."""
+        cdef Py_buffer view
+        if isinstance(data, bytes):
+            self.put(<bytes>data, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            return
+        if not isinstance(data, (bytearray, memoryview)):
+            raise AssertionError(repr(data))
+        try:
+            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        except BufferError as exc:
+            self.conn_lost += 1
+            self.fatal_error(exc, "Fatal write error on pipe transport")
+            return
+        try:
+            self.put(None, <const char *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    def writelines(self, list_of_data):
+        """Write several bytes-like objects as one."""
+        self.write(b"".join(list_of_data))
+
+    cdef NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC:
+        cdef iovec vector
+        cdef ssize_t written = 0
+        if size == 0:
+            return NoResult.OK
+        if self.conn_lost or self.closing:
+            return self.count_lost_write()
+        if self.queued == 0:
+            vector.iov_base = <char *>start
+            vector.iov_len = min(size, <Py_ssize_t>MAX_OFFER)
+            written = self.write_some(&vector, 1)
+            if written == size:
+                return NoResult.OK
+            if written < 0:
+                if not would_block():
+                    return self.write_failed(error_from_errno())
+                written = 0
+            self.writer_context = self.copy_context()
+            self.watch(WRITE)
+        if whole is not None:
+            self.queue(whole, written)
+        else:
+            self.queue(PyBytes_FromStringAndSize(start + written, size - written), 0)
+        return self.may_pause()
+
+    cdef ssize_t write_some(self, const iovec *vector, int count) noexcept:
+        cdef int fd = self.live_fd()
+        cdef msghdr message
+        cdef ssize_t n
+        if self.kind == SOCKET:
+            message.msg_name = message.msg_control = NULL
+            message.msg_namelen = message.msg_controllen = message.msg_flags = 0
+            message.msg_iov = <iovec *>vector
+            message.msg_iovlen = count
+            return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+        with nogil:
+            n = writev(fd, vector, count)
+        return n
+
+    cdef NoResult count_lost_write(self) except NoResult.EXC:
+        if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+            logger.warning("pipe closed by peer or os.write(pipe, data) raised exception.")
+        self.conn_lost += 1
+        return NoResult.OK
+
+    cdef NoResult on_writable(self) except NoResult.EXC:
+        cdef iovec vector[MAX_PIECES]
+        cdef size_t offered = 0
+        cdef ssize_t written
+        if self.queued:
+            written = self.write_some(vector, self.gather(vector, &offered))
+            if written < 0:
+                return NoResult.OK if would_block() else self.write_failed(error_from_errno())
+            self.take_sent(written)
+            if self.queued:
+                # The protocol is resumed only when nothing is left.
+                return NoResult.OK
+        self.unwatch(WRITE)
+        self.writer_context = None
+        # May write, close or abort.
+        self.may_resume()
+        if self.closing and not self.queued and not self.losing:
+            self.losing = True
+            return self.lose()
+        return NoResult.OK
+
+    cdef NoResult write_failed(self, object exception) except NoResult.EXC:
+        self.conn_lost += 1
+        self.drop_queue()
+        return self.fatal_error(exception, "Fatal write error on pipe transport")
+
+    # ---- The end
+
+    def can_write_eof(self):
+        """True: closing the pipe is its end of file."""
+        return True
+
+    def write_eof(self):
+        """Close the pipe once everything is written; the same as close()."""
+        self.finish()
+
+    cdef NoResult close_gently(self) except NoResult.EXC:
+        return self.finish()
+
+    cdef NoResult finish(self) except NoResult.EXC:
+        if self.closing:
+            return NoResult.OK
+        self.closing = True
+        if self.queued:
+            # The reader is watched on: it may go before it has taken everything.
+            return NoResult.OK
+        self.unwatch(READ)
+        return self.schedule_loss(None)
+
+    cdef list describe(self):
+        return ["polling" if self.watched & WRITE else "idle", f"bufsize={self.queued}"]
