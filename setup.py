@@ -68,6 +68,7 @@ MODULES = [
     "transports/base.pyx",
     "transports/stream.pyx",
     "transports/listener.pyx",
+    "api/sockio.pyx",
     "base_loop.pyx",
 ]
 

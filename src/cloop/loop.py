@@ -100,7 +100,14 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     connect_accepted_socket = connect.connect_accepted_socket
     create_server = serve.create_server
     start_tls = tls.start_tls
+    sock_recv = sockops.sock_recv
+    sock_recv_into = sockops.sock_recv_into
+    sock_recvfrom = sockops.sock_recvfrom
+    sock_recvfrom_into = sockops.sock_recvfrom_into
+    sock_sendall = sockops.sock_sendall
+    sock_sendto = sockops.sock_sendto
     sock_connect = sockops.sock_connect
+    sock_accept = sockops.sock_accept
     _make_socket_transport = connect.make_socket_transport
     _make_ssl_transport = tls.make_ssl_transport
     # The Server of asyncio calls these.

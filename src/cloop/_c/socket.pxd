@@ -36,6 +36,7 @@ cdef extern from "<sys/socket.h>" nogil:
         SHUT_WR
         SHUT_RDWR
         SOL_SOCKET
+        MSG_DONTWAIT
         SO_ERROR
         IPPROTO_TCP
 
@@ -84,3 +85,7 @@ cdef extern from "compat.h" nogil:
     enum:
         MSG_NOSIGNAL
     int cloop_accept(int fd, sockaddr *address, socklen_t *length)
+
+cdef extern from "compat.h":
+    # Of a socket.socket, or what inherits from it; -1 once it was closed or detached.
+    int cloop_socket_number(object sock)
