@@ -12,6 +12,8 @@ MODULES = (
     "test_pep492",
     "test_queues",
     "test_runners",
+    "test_sendfile",
+    "test_sock_lowlevel",
     "test_taskgroups",
     "test_tasks",
     "test_threads",

@@ -42,6 +42,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
     ssize_t recv(int fd, void *buffer, size_t length, int flags)
     ssize_t send(int fd, const void *buffer, size_t length, int flags)
+    ssize_t recvmsg(int fd, msghdr *message, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
     int shutdown(int fd, int how)
     int getsockopt(int fd, int level, int name, void *value, socklen_t *length)

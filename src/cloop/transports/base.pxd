@@ -29,6 +29,7 @@ cdef class Scratch:
     cdef:
         char *memory
         size_t size
+        Py_ssize_t expected    # about how much came lately; kept by who makes use of it
 
 cdef Scratch scratch_of(Reactor loop)
 
