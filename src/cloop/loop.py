@@ -8,7 +8,7 @@ import asyncio
 import warnings
 from asyncio import coroutines
 
-from cloop.api import asyncgens, connect, dns, errors, executor, serve, signals, sockops, tls
+from cloop.api import asyncgens, connect, dns, errors, executor, sending, serve, signals, sockops, tls
 from cloop.base_loop import BaseLoop
 
 OVERRIDABLE = ("call_soon", "time")
@@ -108,8 +108,16 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     sock_sendto = sockops.sock_sendto
     sock_connect = sockops.sock_connect
     sock_accept = sockops.sock_accept
+    sendfile = sending.sendfile
+    sock_sendfile = sending.sock_sendfile
     _make_socket_transport = connect.make_socket_transport
     _make_ssl_transport = tls.make_ssl_transport
+    # asyncio's own sendfile and sock_sendfile call these.
+    _check_sendfile_params = sending.check_params
+    _sendfile_native = sending.sendfile_native
+    _sendfile_fallback = sending.sendfile_fallback
+    _sock_sendfile_native = sending.sock_sendfile_native
+    _sock_sendfile_fallback = sending.sock_sendfile_fallback
     # The Server of asyncio calls these.
     _start_serving = serve.start_serving
     _stop_serving = serve.stop_serving
