@@ -92,10 +92,8 @@ cdef frozenset NAMED_FAMILIES = frozenset({AF_INET, AF_INET6, AF_UNIX})
 cdef int NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
 
 
-cdef class Blocked:
-    """The class of the mark for a call that would have blocked."""
-
-cdef object BLOCKED = Blocked()
+# Stands for the result of a call that would have blocked.
+cdef object BLOCKED = object()
 
 # Tries again: True when it is done, with the result in `self.value`; raises what the call raises.
 ctypedef bint (*attempt_t)(Operation self) except -1
