@@ -71,6 +71,7 @@ MODULES = [
     "transports/pipe.pyx",
     "transports/listener.pyx",
     "transports/datagram.pyx",
+    "api/sockio.pyx",
     "base_loop.pyx",
 ]
 

@@ -16,6 +16,7 @@ from cloop.api import (
     errors,
     executor,
     pipes,
+    sending,
     serve,
     signals,
     sockops,
@@ -118,12 +119,27 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     start_tls = tls.start_tls
     connect_read_pipe = pipes.connect_read_pipe
     connect_write_pipe = pipes.connect_write_pipe
+    sock_recv = sockops.sock_recv
+    sock_recv_into = sockops.sock_recv_into
+    sock_recvfrom = sockops.sock_recvfrom
+    sock_recvfrom_into = sockops.sock_recvfrom_into
+    sock_sendall = sockops.sock_sendall
+    sock_sendto = sockops.sock_sendto
     sock_connect = sockops.sock_connect
+    sock_accept = sockops.sock_accept
+    sendfile = sending.sendfile
+    sock_sendfile = sending.sock_sendfile
     _make_socket_transport = connect.make_socket_transport
     _make_datagram_transport = datagram.make_datagram_transport
     _make_ssl_transport = tls.make_ssl_transport
     _make_read_pipe_transport = pipes.make_read_pipe_transport
     _make_write_pipe_transport = pipes.make_write_pipe_transport
+    # asyncio's own sendfile and sock_sendfile call these.
+    _check_sendfile_params = sending.check_params
+    _sendfile_native = sending.sendfile_native
+    _sendfile_fallback = sending.sendfile_fallback
+    _sock_sendfile_native = sending.sock_sendfile_native
+    _sock_sendfile_fallback = sending.sock_sendfile_fallback
     # The Server of asyncio calls these.
     _start_serving = serve.start_serving
     _stop_serving = unix.stop_serving

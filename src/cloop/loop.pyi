@@ -226,7 +226,37 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
 
     # ---- Sockets
 
+    async def sock_recv(loop, sock: socket, n: int) -> bytes: ...
+    async def sock_recv_into(loop, sock: socket, buf: WriteableBuffer) -> int: ...
+    async def sock_recvfrom(loop, sock: socket, bufsize: int) -> tuple[bytes, _RetAddress]: ...
+    async def sock_recvfrom_into(
+        loop, sock: socket, buf: WriteableBuffer, nbytes: int = 0
+    ) -> tuple[int, _RetAddress]: ...
+    async def sock_sendall(loop, sock: socket, data: ReadableBuffer) -> None: ...
+    async def sock_sendto(loop, sock: socket, data: ReadableBuffer, address: _Address) -> int: ...
     async def sock_connect(loop, sock: socket, address: _Address) -> None: ...
+    async def sock_accept(loop, sock: socket) -> tuple[socket, _RetAddress]: ...
+
+    # ---- Files
+
+    async def sendfile(
+        self,
+        transport: asyncio.WriteTransport,
+        file: IO[bytes],
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
+    ) -> int: ...
+    async def sock_sendfile(
+        self,
+        sock: socket,
+        file: IO[bytes],
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool | None = True,
+    ) -> int: ...
 
     # ---- asyncio's private names, which its Server calls and libraries too
 
@@ -311,30 +341,3 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         stderr: int | IO[Any] | None = -1,
         **kwargs: Any,
     ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]: ...
-    async def sendfile(
-        self,
-        transport: asyncio.WriteTransport,
-        file: IO[bytes],
-        offset: int = 0,
-        count: int | None = None,
-        *,
-        fallback: bool = True,
-    ) -> int: ...
-    async def sock_recv(self, sock: socket, nbytes: int) -> bytes: ...
-    async def sock_recv_into(self, sock: socket, buf: WriteableBuffer) -> int: ...
-    async def sock_recvfrom(self, sock: socket, bufsize: int) -> tuple[bytes, _RetAddress]: ...
-    async def sock_recvfrom_into(
-        self, sock: socket, buf: WriteableBuffer, nbytes: int = 0
-    ) -> tuple[int, _RetAddress]: ...
-    async def sock_sendall(self, sock: socket, data: ReadableBuffer) -> None: ...
-    async def sock_sendto(self, sock: socket, data: ReadableBuffer, address: _Address) -> int: ...
-    async def sock_accept(self, sock: socket) -> tuple[socket, _RetAddress]: ...
-    async def sock_sendfile(
-        self,
-        sock: socket,
-        file: IO[bytes],
-        offset: int = 0,
-        count: int | None = None,
-        *,
-        fallback: bool | None = None,
-    ) -> int: ...

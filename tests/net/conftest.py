@@ -6,6 +6,8 @@ import socket
 
 import pytest
 
+from tests.support import tcp_pair
+
 from .protocols import Echo
 
 
@@ -47,3 +49,19 @@ def many_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def tcp():
+    """Two connected, non-blocking TCP sockets."""
+    left, right = tcp_pair()
+    with left, right:
+        yield left, right
+
+
+@pytest.fixture
+def listener():
+    """A listening, non-blocking TCP socket."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        sock.setblocking(False)
+        yield sock

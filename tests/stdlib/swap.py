@@ -14,6 +14,10 @@ LOOP_NAMES = ("EventLoop", "SelectorEventLoop", "_UnixSelectorEventLoop")
 BARE_LOOP_MODULES = frozenset({"test_pep492", "test_runners"})
 
 
+# Modules that run their tests on a loop for each of the system's selectors.
+SELECTOR_MODULES = frozenset({"test_sendfile", "test_sock_lowlevel"})
+
+
 @dataclass(frozen=True)
 class Kit:
     """What the tests are to use as the loop, Future and Task, and as gather, wait and so on."""
@@ -52,6 +56,8 @@ def install(kit: Kit, module: str) -> None:
     replace("Task", kit.task, asyncio, tasks)
     for name, function in kit.functions.items():
         replace(name, function, asyncio, tasks)
+    if module in SELECTOR_MODULES:
+        asyncio.SelectorEventLoop = with_selector(kit.loop)
     if module in BARE_LOOP_MODULES:
         asyncio.BaseEventLoop = with_mockable_io(kit.loop)
 
@@ -67,3 +73,15 @@ def with_mockable_io(loop: type) -> type:
     """A subclass of the loop on which a test may set the private attributes of asyncio's I/O."""
     unused = {"_selector": None, "_process_events": None, "_write_to_self": None}
     return type("BareLoop", (loop,), unused)
+
+
+def with_selector(loop: type) -> type:
+    """A subclass of the loop that is made with a selector, for which it has no use."""
+
+    class SelectorLoop(loop):
+        def __init__(self, selector=None):
+            if selector is not None:
+                selector.close()
+            super().__init__()
+
+    return SelectorLoop

@@ -212,6 +212,15 @@ static inline int cloop_has_weakrefs(PyObject *self) {
 #define MSG_NOSIGNAL 0 /* macOS: SO_NOSIGPIPE; and CPython ignores SIGPIPE */
 #endif
 
+/* The descriptor of a socket.socket: the first field of PySocketSockObject since Python 2. It is -1
+ * once the socket was closed or detached. */
+struct cloop_socket_head {
+  PyObject_HEAD
+  int number;
+};
+
+static inline int cloop_socket_number(PyObject *sock) { return ((struct cloop_socket_head *)sock)->number; }
+
 /* Accepts a connection, non-blocking and not inherited by children. */
 static inline int cloop_accept(int fd, struct sockaddr *address, socklen_t *length) {
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)

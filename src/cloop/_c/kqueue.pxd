@@ -19,6 +19,7 @@ cdef extern from "<sys/event.h>" nogil:
         EV_ADD
         EV_DELETE
         EV_CLEAR
+        EV_ONESHOT
         EV_ERROR
         EV_EOF
         NOTE_TRIGGER

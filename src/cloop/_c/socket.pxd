@@ -36,6 +36,7 @@ cdef extern from "<sys/socket.h>" nogil:
         SHUT_WR
         SHUT_RDWR
         SOL_SOCKET
+        MSG_DONTWAIT
         SO_ERROR
         IPPROTO_TCP
 
@@ -48,6 +49,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
     ssize_t recv(int fd, void *buffer, size_t length, int flags)
     ssize_t send(int fd, const void *buffer, size_t length, int flags)
+    ssize_t recvmsg(int fd, msghdr *message, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
     int shutdown(int fd, int how)
     int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
@@ -108,3 +110,7 @@ cdef extern from "compat.h" nogil:
     const bint CLOOP_HAS_MMSG
     int cloop_recvmmsg(int fd, mmsghdr *messages, unsigned int count)
     int cloop_sendmmsg(int fd, mmsghdr *messages, unsigned int count)
+
+cdef extern from "compat.h":
+    # Of a socket.socket, or what inherits from it; -1 once it was closed or detached.
+    int cloop_socket_number(object sock)

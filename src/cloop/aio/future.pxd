@@ -46,6 +46,7 @@ cdef class Future:
         State state
         bint log_traceback        # an exception is set and nobody has seen it
         bint blocking             # it was yielded by an await, and nobody has taken it up
+        bint own_class            # of an extension class of cloop's that no Python class overrides
 
         NoResult set_up(self, object loop) except NoResult.EXC
         NoResult forget(self) except NoResult.EXC
@@ -63,6 +64,10 @@ cdef class Future:
         NoResult finish(self, object result) except NoResult.EXC
         NoResult fail(self, object exception) except NoResult.EXC
         bint cancel_future(self, object message) except -1
+
+        # An await of it ended before it was done: close() or throw(). For a subclass whose future
+        # nobody else can await.
+        NoResult abandon(self) except NoResult.EXC
 
         # The exception of a future that is done, as somebody who waits gets it; else None.
         object outcome(self)

@@ -117,12 +117,19 @@ cdef class FutureIter:
         else:
             raise TypeError("exceptions must be classes deriving BaseException or instances "
                             f"of such a class, not {type(typ).__name__}")
-        self.future = None
+        self.let_go()
         raise exception if tb is None else exception.with_traceback(tb)
 
     def close(self):
         """End the iteration."""
+        self.let_go()
+
+    cdef NoResult let_go(self) except NoResult.EXC:
+        cdef Future future = self.future
         self.future = None
+        if future is not None and future.state == PENDING:
+            future.abandon()
+        return NoResult.OK
 
 
 cdef FutureIter new_iter(Future future):
@@ -306,6 +313,9 @@ cdef class Future:
         self.cancel_message = message
         self.schedule()
         return True
+
+    cdef NoResult abandon(self) except NoResult.EXC:
+        return NoResult.OK
 
     # ---- Waiters
 

@@ -284,6 +284,8 @@ class Task(Future):
             return self.step_soon(None)
         if type(result) is Future or type(result) is Task:
             return self.wait_for_future(result)
+        if isinstance(result, Future) and cython.cast(Future, result).own_class:
+            return self.wait_for_future(result)
         blocking = getattr(result, "_asyncio_future_blocking", None)
         if blocking is not None:
             return self.wait_for_object(result)

@@ -13,9 +13,16 @@ from cloop._c.pyapi cimport NoResult
 from cloop.core.ready cimport Ready, run_t
 from cloop.poll.poller cimport Fired, Poller
 
+# How the poller knows a descriptor's interest.
+cdef enum Shots:
+    LASTING    # until it is given up
+    ARMED      # it ends with the next record
+    SPENT      # it has ended; the kernel may keep the entry, which fires no more
+
 cdef struct Watch:
     uint32_t gen
-    uint32_t mask        # interest, as the poller knows it
+    uint32_t mask        # interest, as the poller was told
+    Shots shots
     run_t reader         # meaningful where the mask has the bit
     run_t writer
 
@@ -35,6 +42,12 @@ cdef class WatchTable:
         # None. Raises OSError where the kernel refuses, ValueError for a negative descriptor.
         object watch(self, int fd, uint32_t direction, object owner, run_t run)
 
+        # The same for who waits for one event and does not care for more: of a descriptor that is
+        # watched for nothing else, that costs one system call, and unwatch() after the event none.
+        # Where it was too early (the system call says EAGAIN after all), rearm().
+        object watch_once(self, int fd, uint32_t direction, object owner, run_t run)
+        NoResult rearm(self, int fd) except NoResult.EXC
+
         # Stop waiting; returns the entry's owner, or None if there was none.
         object unwatch(self, int fd, uint32_t direction)
 
@@ -47,3 +60,5 @@ cdef class WatchTable:
 
         NoResult reserve(self, int fd) except NoResult.EXC
         NoResult set_mask(self, int fd, uint32_t mask) except NoResult.EXC
+        NoResult note_mask(self, Watch *watch, uint32_t mask) except NoResult.EXC
+        object put_entry(self, int fd, uint32_t direction, object owner, run_t run)

@@ -47,16 +47,33 @@ cdef class WatchTable:
         return NoResult.OK
 
     cdef NoResult set_mask(self, int fd, uint32_t mask) except NoResult.EXC:
-        global live
+        """Tell the poller; from now on the interest is a lasting one."""
         cdef Watch *watch = &self.watches[fd]
         cdef uint32_t old = watch.mask
-        self.poller.update(fd, watch.gen, old, mask)
+        if watch.shots == LASTING:
+            self.poller.update(fd, watch.gen, old, mask)
+        elif mask:
+            if watch.shots == ARMED:
+                self.poller.make_lasting(fd, watch.gen, old, mask)
+            else:
+                # For the kernel it is as if it had been watched for something.
+                self.poller.update(fd, watch.gen, mask, mask)
+            watch.shots = LASTING
+        elif watch.shots == ARMED:
+            self.poller.update(fd, watch.gen, old, 0)
+            watch.shots = LASTING
+        return self.note_mask(watch, mask)
+
+    cdef NoResult note_mask(self, Watch *watch, uint32_t mask) except NoResult.EXC:
+        """The poller knows: keep count, and let go of records that are on their way."""
+        global live
+        cdef uint32_t old = watch.mask
         watch.mask = mask
-        if not old:
+        if mask and not old:
             self.count += 1
             if CLOOP_DEBUG:
                 live += 1
-        elif not mask:
+        elif old and not mask:
             self.count -= 1
             # Records of this registration that are still on their way are old from now on.
             watch.gen += 1
@@ -67,22 +84,39 @@ cdef class WatchTable:
     cdef object watch(self, int fd, uint32_t direction, object owner, run_t run):
         if fd >= self.size or fd < 0:
             self.reserve(fd)
+        # Also where it is watched already: the number may be another file's by now, one that the
+        # kernel was never told of. The poller finds out and adds it.
+        self.set_mask(fd, self.watches[fd].mask | direction)
+        return self.put_entry(fd, direction, owner, run)
+
+    cdef object watch_once(self, int fd, uint32_t direction, object owner, run_t run):
+        if fd >= self.size or fd < 0:
+            self.reserve(fd)
+        cdef Watch *watch = &self.watches[fd]
+        if watch.mask and (watch.shots == LASTING or watch.mask != direction):
+            return self.watch(fd, direction, owner, run)
+        self.poller.arm(fd, watch.gen, direction, watch.shots != LASTING)
+        watch.shots = ARMED
+        self.note_mask(watch, direction)
+        return self.put_entry(fd, direction, owner, run)
+
+    cdef object put_entry(self, int fd, uint32_t direction, object owner, run_t run):
         cdef Watch *watch = &self.watches[fd]
         cdef Py_ssize_t slot = 3 * fd + (direction >> 1)
-        cdef object old = None
-        if watch.mask & direction:
-            # The number may be another file's by now, one that the kernel was never told of: the
-            # poller finds out and adds it.
-            self.poller.update(fd, watch.gen, watch.mask, watch.mask)
-            old = self.owners[slot]
-        else:
-            self.set_mask(fd, watch.mask | direction)
+        cdef object old = self.owners[slot]
         if direction == READ:
             watch.reader = run
         else:
             watch.writer = run
         cloop_list_put(<PyObject *>self.owners, slot, <PyObject *>owner)
         return old
+
+    cdef NoResult rearm(self, int fd) except NoResult.EXC:
+        cdef Watch *watch = &self.watches[fd]
+        if watch.mask and watch.shots == SPENT:
+            self.poller.arm(fd, watch.gen, watch.mask, True)
+            watch.shots = ARMED
+        return NoResult.OK
 
     cdef object unwatch(self, int fd, uint32_t direction):
         if fd >= self.size or fd < 0 or not self.watches[fd].mask & direction:
@@ -109,6 +143,8 @@ cdef class WatchTable:
                 self.poller.update(fd, fired.gen, READ | WRITE, 0)
             return NoResult.OK
         mask = watch.mask & fired.mask
+        if watch.shots == ARMED:
+            watch.shots = SPENT
         if mask & READ:
             ready.push(self.owners[3 * fd], watch.reader)
         if mask & WRITE:

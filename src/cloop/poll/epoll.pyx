@@ -10,6 +10,9 @@ What the kernel does, and what follows:
 * A number that is closed leaves the set by itself if nothing else refers to its file. A later
   EPOLL_CTL_MOD then says ENOENT, and means ADD; ADD says EEXIST where somebody's duplicate kept
   the entry, and means MOD.
+* A one-shot entry that has fired stays in the set, and reports nothing, not even errors; so it does
+  no harm where somebody's duplicate keeps it. Arming it again is one MOD, where watching and
+  forgetting are an ADD and a DEL.
 * Regular files and directories can't be watched: EPERM, which goes to the caller.
 * epoll_wait takes milliseconds, which either spins or comes late; epoll_pwait2 (Linux 5.11) takes
   nanoseconds. Where it is missing or forbidden (ENOSYS, and EPERM under old container filters),
@@ -41,6 +44,7 @@ from cloop._c.epoll cimport (
     EPOLLERR,
     EPOLLHUP,
     EPOLLIN,
+    EPOLLONESHOT,
     EPOLLOUT,
     PR_GET_TIMERSLACK,
     PR_SET_TIMERSLACK,
@@ -122,21 +126,39 @@ cdef class EpollPoller(Poller):
         return NoResult.OK
 
     cdef NoResult update(self, int fd, uint32_t gen, uint32_t old, uint32_t new) except NoResult.EXC:
-        cdef epoll_event event
         cdef int op = EPOLL_CTL_MOD if old and new else EPOLL_CTL_ADD if new else EPOLL_CTL_DEL
-        event.events = (EPOLLIN if new & READ else 0) | (EPOLLOUT if new & WRITE else 0)
-        event.data.u64 = pack(fd, gen)
-        if epoll_ctl(self.epfd, op, fd, &event) == 0:
+        if self.control(op, fd, gen, new, 0) == 0 or (new != old and not new & ~old):
+            # Done; or interest is given up, which never fails.
             return NoResult.OK
-        if new != old and not new & ~old:
-            return NoResult.OK  # interest is given up
+        return self.other_way(op, fd, gen, new, 0)
+
+    cdef NoResult arm(self, int fd, uint32_t gen, uint32_t direction, bint known) except NoResult.EXC:
+        cdef int op = EPOLL_CTL_MOD if known else EPOLL_CTL_ADD
+        if self.control(op, fd, gen, direction, EPOLLONESHOT) == 0:
+            return NoResult.OK
+        return self.other_way(op, fd, gen, direction, EPOLLONESHOT)
+
+    cdef NoResult make_lasting(self, int fd, uint32_t gen, uint32_t old,
+                               uint32_t new) except NoResult.EXC:
+        return self.update(fd, gen, new, new)
+
+    cdef inline int control(self, int op, int fd, uint32_t gen, uint32_t mask,
+                            uint32_t flags) noexcept:
+        cdef epoll_event event
+        event.events = (EPOLLIN if mask & READ else 0) | (EPOLLOUT if mask & WRITE else 0) | flags
+        event.data.u64 = pack(fd, gen)
+        return epoll_ctl(self.epfd, op, fd, &event)
+
+    cdef NoResult other_way(self, int op, int fd, uint32_t gen, uint32_t mask,
+                            uint32_t flags) except NoResult.EXC:
+        """`op` has failed: maybe the descriptor is not in the set, or is in it already."""
         if op == EPOLL_CTL_MOD and errno == ENOENT:
             op = EPOLL_CTL_ADD
         elif op == EPOLL_CTL_ADD and errno == EEXIST:
             op = EPOLL_CTL_MOD
         else:
             PyErr_SetFromErrno(OSError)
-        if epoll_ctl(self.epfd, op, fd, &event) < 0:
+        if self.control(op, fd, gen, mask, flags) < 0:
             PyErr_SetFromErrno(OSError)
         return NoResult.OK
 

@@ -15,6 +15,8 @@ What the kernel does, and what follows:
   EPIPE for EVFILT_WRITE, which macOS reports although the entry was made): EPIPE is ignored, the
   rest goes to the caller as the errno says.
 * The time-out is a timespec: nanoseconds, and the kernel rounds up.
+* A one-shot entry is gone once it has fired. To make a lasting one of it, it is deleted first: adding
+  it again leaves its flags as they are.
 * A kqueue is not inherited by fork(2).
 """
 
@@ -32,6 +34,7 @@ from cloop._c.kqueue cimport (
     EV_ADD,
     EV_CLEAR,
     EV_DELETE,
+    EV_ONESHOT,
     EVFILT_READ,
     EVFILT_USER,
     EVFILT_WRITE,
@@ -98,20 +101,31 @@ cdef class KqueuePoller(Poller):
         # The same interest once more: the number may be a new file's.
         cdef uint32_t changed = old ^ new or new
         if changed & READ:
-            self.change(fd, EVFILT_READ, gen, (new & READ) != 0)
+            self.change(fd, EVFILT_READ, gen, EV_ADD if new & READ else EV_DELETE)
         if changed & WRITE:
             try:
-                self.change(fd, EVFILT_WRITE, gen, (new & WRITE) != 0)
+                self.change(fd, EVFILT_WRITE, gen, EV_ADD if new & WRITE else EV_DELETE)
             except OSError:
                 if changed & READ:
-                    self.change(fd, EVFILT_READ, gen, (old & READ) != 0)
+                    self.change(fd, EVFILT_READ, gen, EV_ADD if old & READ else EV_DELETE)
                 raise
         return NoResult.OK
 
-    cdef NoResult change(self, int fd, short filter, uint32_t gen, bint add) except NoResult.EXC:
+    cdef NoResult arm(self, int fd, uint32_t gen, uint32_t direction, bint known) except NoResult.EXC:
+        return self.change(fd, EVFILT_READ if direction == READ else EVFILT_WRITE, gen,
+                           EV_ADD | EV_ONESHOT)
+
+    cdef NoResult make_lasting(self, int fd, uint32_t gen, uint32_t old,
+                               uint32_t new) except NoResult.EXC:
+        self.update(fd, gen, old, 0)
+        return self.update(fd, gen, 0, new)
+
+    cdef NoResult change(self, int fd, short filter, uint32_t gen,
+                         unsigned short flags) except NoResult.EXC:
         cdef kevent_s change
-        fill(&change, fd, filter, EV_ADD if add else EV_DELETE, gen)
-        if kevent(self.kq, &change, 1, NULL, 0, NULL) < 0 and add and errno != EPIPE:
+        fill(&change, fd, filter, flags, gen)
+        if (kevent(self.kq, &change, 1, NULL, 0, NULL) < 0 and flags & EV_ADD
+                and errno != EPIPE):
             PyErr_SetFromErrno(OSError)
         return NoResult.OK
 

@@ -36,6 +36,17 @@ cdef class Poller:
         # descriptor already.
         NoResult update(self, int fd, uint32_t gen, uint32_t old, uint32_t new) except NoResult.EXC
 
+        # One-shot interest in READ or WRITE: after the first record there is none, until the next
+        # `arm` or `update`. There was no interest before, or one that `arm` gave. `known`: an entry
+        # that has fired may still be in the kernel; being wrong about it costs a system call.
+        # Raises as `update`.
+        NoResult arm(self, int fd, uint32_t gen, uint32_t direction, bint known) except NoResult.EXC
+
+        # `old` was given by `arm` and has not fired; from now on the interest is `new`, which
+        # contains it, and it lasts. Raises as `update`.
+        NoResult make_lasting(self, int fd, uint32_t gen, uint32_t old,
+                              uint32_t new) except NoResult.EXC
+
         # Waits `timeout_ns` at most (0: not at all; negative: without limit), never less than
         # asked when nothing fires, and releases the GIL while it sleeps. Returns the number of
         # records; a signal or a wake-up ends it with 0 or more.

@@ -7,6 +7,13 @@ cdef class Poller:
     cdef NoResult update(self, int fd, uint32_t gen, uint32_t old, uint32_t new) except NoResult.EXC:
         raise NotImplementedError
 
+    cdef NoResult arm(self, int fd, uint32_t gen, uint32_t direction, bint known) except NoResult.EXC:
+        raise NotImplementedError
+
+    cdef NoResult make_lasting(self, int fd, uint32_t gen, uint32_t old,
+                               uint32_t new) except NoResult.EXC:
+        raise NotImplementedError
+
     cdef int wait(self, ns_t timeout_ns) except -1:
         raise NotImplementedError
 

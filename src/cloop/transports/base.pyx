@@ -23,6 +23,7 @@ from cloop._c.pyapi cimport (
     cloop_set_exception,
     cloop_take_exception,
 )
+from cloop._c.socket cimport cloop_socket_number
 from cloop.core.counts cimport register
 from cloop.core.handle cimport new_handle, report
 from cloop.core cimport snapshot
@@ -32,12 +33,6 @@ from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport local_address
 
 cdef extern from *:
-    """
-    /* PySocketSockObject, whose first field has been the descriptor since Python 2. */
-    struct socket_head { PyObject_HEAD int number; };
-    #define SOCKET_NUMBER(sock) (((struct socket_head *)(sock))->number)
-    """
-    int SOCKET_NUMBER(PyObject *sock)
     # Returns NULL; declared as if it set nothing, so that the exception can be taken.
     PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
 
@@ -145,7 +140,7 @@ cdef class BaseTransport(Flow):
             raise RuntimeError(f"File descriptor {sock!r} is used by transport {owner!r}")
         loop.watches.claim(fd, self)
         self.fd = fd
-        self.plain = isinstance(sock, plain_socket) and SOCKET_NUMBER(<PyObject *>sock) == fd
+        self.plain = isinstance(sock, plain_socket) and cloop_socket_number(sock) == fd
         self.sock = sock
         return NoResult.OK
 
@@ -183,7 +178,7 @@ cdef class BaseTransport(Flow):
     cdef int live_fd(self) noexcept:
         if self.sock is None:
             return -1
-        return SOCKET_NUMBER(<PyObject *>self.sock) if self.plain else self.fd
+        return cloop_socket_number(self.sock) if self.plain else self.fd
 
     cdef NoResult later(self, run_t run) except NoResult.EXC:
         cdef Step step

@@ -20,6 +20,7 @@ cdef class Scratch:
         char *memory
         size_t size
         PyObject *spare[LEVELS + 1]
+        Py_ssize_t expected    # about how much the sock_ methods got lately; kept by them
         object batch           # what datagram transports receive many at once into; see there
 
         # A bytes object of `512 << level` bytes that nobody else holds. The reference is the caller's.

@@ -412,14 +412,12 @@ cdef class StreamTransport(BaseTransport):
             PyErr_SetFromErrno(OSError)
         return NoResult.OK
 
-    cdef NoResult lose(self) except NoResult.EXC:
+    cdef NoResult release(self) except NoResult.EXC:
+        # Before the socket is closed, which the waiter may be watching.
         cdef object waiter = self.empty_waiter
-        try:
-            BaseTransport.lose(self)
-        finally:
-            if waiter is not None and not waiter.done():
-                waiter.set_exception(ConnectionError("Connection is closed by peer"))
-        return NoResult.OK
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(ConnectionError("Connection is closed by peer"))
+        return BaseTransport.release(self)
 
     # ---- asyncio's private names, for sendfile
 
@@ -430,6 +428,10 @@ cdef class StreamTransport(BaseTransport):
         if self.queued == 0:
             self.empty_waiter.set_result(None)
         return self.empty_waiter
+
+    def _wait_with(self, future):
+        # A sendfile that waits for the socket: it fails if the connection is lost meanwhile.
+        self.empty_waiter = future
 
     def _reset_empty_waiter(self):
         self.empty_waiter = None
