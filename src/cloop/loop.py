@@ -16,6 +16,7 @@ from cloop.api import (
     errors,
     executor,
     pipes,
+    processes,
     sending,
     serve,
     signals,
@@ -106,6 +107,10 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     add_signal_handler = signals.add_signal_handler
     remove_signal_handler = signals.remove_signal_handler
     _remove_signal_handlers = signals.remove_all
+
+    # ---- Processes
+    subprocess_exec = processes.subprocess_exec
+    subprocess_shell = processes.subprocess_shell
 
     # ---- Network
     getaddrinfo = dns.getaddrinfo

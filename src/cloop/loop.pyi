@@ -320,24 +320,37 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     ) -> None: ...
     def _stop_serving(loop, sock: socket) -> None: ...
 
-    # ---- Not there yet: each raises NotImplementedError
+    # ---- Processes
 
+    async def subprocess_exec(
+        loop,
+        protocol_factory: Callable[[], _ProtocolT],
+        program: Any,
+        *args: Any,
+        stdin: int | IO[Any] | None = -1,
+        stdout: int | IO[Any] | None = -1,
+        stderr: int | IO[Any] | None = -1,
+        universal_newlines: bool = False,
+        shell: bool = False,
+        bufsize: int = 0,
+        encoding: str | None = None,
+        errors: str | None = None,
+        text: bool | None = None,
+        **options: Any,
+    ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]: ...
     async def subprocess_shell(
-        self,
+        loop,
         protocol_factory: Callable[[], _ProtocolT],
         cmd: bytes | str,
         *,
         stdin: int | IO[Any] | None = -1,
         stdout: int | IO[Any] | None = -1,
         stderr: int | IO[Any] | None = -1,
-        **kwargs: Any,
-    ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]: ...
-    async def subprocess_exec(
-        self,
-        protocol_factory: Callable[[], _ProtocolT],
-        *args: Any,
-        stdin: int | IO[Any] | None = -1,
-        stdout: int | IO[Any] | None = -1,
-        stderr: int | IO[Any] | None = -1,
-        **kwargs: Any,
+        universal_newlines: bool = False,
+        shell: bool = True,
+        bufsize: int = 0,
+        encoding: str | None = None,
+        errors: str | None = None,
+        text: bool | None = None,
+        **options: Any,
     ) -> tuple[asyncio.SubprocessTransport, _ProtocolT]: ...

@@ -14,11 +14,9 @@ from asyncio.log import logger
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, EIO, errno
+from libc.errno cimport EIO
 from posix.unistd cimport read
 
-from cloop._c.pyapi cimport cloop_take_exception
 from cloop._c.socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, msghdr, recv, sendmsg, writev
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
