@@ -5,6 +5,7 @@ No test looks at the clock: fairness is counted in turns of the loop.
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import os
 import random
@@ -111,6 +112,28 @@ def test_connects_cancelled_at_random_while_descriptors_come_and_go(loop, run, m
     served = [bytes(each.data) for each in everyone if each.data]
     assert sorted(served) == sorted({b"<client %04d>" % int(data[8:12]) for data in served})
     assert len(served) >= 500
+
+
+def test_a_socket_closed_behind_the_transports_back(run, loop, reports):
+    """In connection_made: there is nothing to watch, which is reported, and the loop goes on."""
+
+    class Closes(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.get_extra_info("socket")._sock.close()
+
+    async def main():
+        mine, peer = socket.socketpair()
+        with peer:
+            transport, protocol = await loop.create_connection(Closes, sock=mine)
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                transport.pause_reading()
+                transport.resume_reading()
+            transport.abort()
+            return await protocol.lost
+
+    assert run(main()) is None
+    assert reports.take_one()["exception"].errno == errno.EBADF
 
 
 # ---- Out of descriptors

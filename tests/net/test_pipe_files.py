@@ -1,10 +1,12 @@
 """Which files a pipe transport takes, and who owns their descriptors."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import io
 import os
+import random
 import socket
 import sys
 import tty
@@ -14,7 +16,7 @@ import pytest
 
 from tests.support import settle
 
-from .pipes import Foreign, open_pipe, take_some
+from .pipes import Foreign, open_pipe, read_pipe, take_some, write_pipe
 from .protocols import Recorder
 
 # ---- What can be read
@@ -436,3 +438,120 @@ def test_an_unclosed_transport_warns_to_write(loop):
     assert reference() is None
     assert pipe.closed
     reader.close()
+
+
+# ---- Anything in any order
+
+
+class Eventful(Recorder):
+    """Does something at random in each of its callbacks."""
+
+    act = staticmethod(lambda: None)
+
+    def data_received(self, data):
+        super().data_received(data)
+        self.act()
+
+    def eof_received(self):
+        super().eof_received()
+        self.act()
+
+    def pause_writing(self):
+        super().pause_writing()
+        self.act()
+
+
+def actions_on_reading(protocol, writer, sent):
+    """What may be done to a read pipe and its other end."""
+
+    def write():
+        if not writer.closed:
+            data = b"%d;" % len(sent) * 1000
+            with contextlib.suppress(BrokenPipeError):
+                sent.append(data[: writer.write(data)])
+
+    transport = protocol.transport
+    return [
+        write,
+        write,
+        write,
+        transport.pause_reading,
+        transport.resume_reading,
+        transport.resume_reading,
+        transport.close,
+        writer.close,
+    ]
+
+
+def actions_on_writing(protocol, reader, sent, received):
+    """The same for a write pipe."""
+
+    def write(size=50_000):
+        if not transport.is_closing():
+            data = b"%d;" % len(sent) * size
+            sent.append(data)
+            transport.write(data)
+
+    def read():
+        if not reader.closed:
+            received.append(reader.read(100_000) or b"")
+
+    transport = protocol.transport
+    return [write, write, lambda: write(1), read, read, read, read, transport.close, reader.close]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_order_of_reading(run, loop, seed):
+    generator, sent = random.Random(seed), []
+
+    async def main():
+        async with read_pipe(Eventful) as (protocol, writer):
+            os.set_blocking(writer.fileno(), False)
+            actions = actions_on_reading(protocol, writer, sent)
+            # The ends come late, so that something happens before.
+            protocol.act = lambda: generator.choice(actions[:6])()
+            for step in range(60):
+                generator.choice(actions if step > 30 else actions[:6])()
+                if generator.random() < 0.6:
+                    await settle(generator.randrange(3))
+            protocol.transport.resume_reading()
+            writer.close()
+            await protocol.lost
+            await settle(2)
+            assert protocol.calls in (["made", ("lost", None)], ["made", "eof", ("lost", None)])
+            everything = b"".join(sent)
+            assert everything.startswith(protocol.data)
+            assert "eof" not in protocol.calls or len(protocol.data) == len(everything)
+            assert protocol.transport.get_extra_info("pipe").closed
+
+    run(main())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_order_of_writing(run, loop, seed):
+    generator, sent, received = random.Random(seed), [], []
+
+    async def main():
+        async with write_pipe(Eventful) as (protocol, reader):
+            actions = actions_on_writing(protocol, reader, sent, received)
+            protocol.act = lambda: generator.choice([actions[2], actions[3], actions[7]])()
+            for step in range(60):
+                generator.choice(actions if step > 30 else actions[:7])()
+                if generator.random() < 0.6:
+                    await settle(generator.randrange(3))
+            protocol.transport.close()
+            while not reader.closed and (data := await take_some(reader)):
+                received.append(data)
+            error = await protocol.lost
+            await settle(2)
+            assert protocol.calls.count(("lost", error)) == 1 and protocol.calls[-1] == ("lost", error)
+            everything, taken = b"".join(sent), b"".join(received)
+            assert everything.startswith(taken)
+            if reader.closed:
+                assert error is None or isinstance(error, BrokenPipeError)
+            else:
+                assert error is None and taken == everything
+            assert protocol.transport.get_write_buffer_size() == 0
+            assert protocol.transport.get_extra_info("pipe").closed
+
+    run(main())

@@ -240,10 +240,6 @@ cdef class ReadPipeTransport(PipeTransport):
 cdef class WritePipeTransport(PipeTransport):
     """The writing end."""
 
-    is_reading = Absent("is_reading")
-    pause_reading = Absent("pause_reading")
-    resume_reading = Absent("resume_reading")
-
     def __cinit__(self, Reactor loop not None, pipe, protocol, waiter=None, extra=None):
         self.set_up(loop, pipe, protocol, waiter, extra, None, None)
 
@@ -267,6 +263,20 @@ cdef class WritePipeTransport(PipeTransport):
         if self.loop.debug:
             logger.info("%r was closed by peer", self)
         return self.force_close(BrokenPipeError() if self.queued else None)
+
+    # asyncio's class has these from Transport, which implements neither.
+
+    def is_reading(self):
+        """Raises NotImplementedError: nothing is read."""
+        raise NotImplementedError
+
+    def pause_reading(self):
+        """Raises NotImplementedError: nothing is read."""
+        raise NotImplementedError
+
+    def resume_reading(self):
+        """Raises NotImplementedError: nothing is read."""
+        raise NotImplementedError
 
     # ---- Writing
 
