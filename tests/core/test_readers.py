@@ -1,8 +1,10 @@
 """add_reader, add_writer and their removal."""
 
+import contextlib
 import errno
 import fcntl
 import os
+import select
 import socket
 import sys
 import tempfile
@@ -355,3 +357,164 @@ def test_two_loops_watch_one_socket(loop_factory, pair):
         run_turn(loop)
         assert loop.remove_reader(left) is True
     assert seen == ["one", "two"]
+
+
+class Strange:
+    """A file object whose fileno() is odd."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def fileno(self):
+        if isinstance(self.number, Exception):
+            raise self.number
+        return self.number
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kqueue watches other things")
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_whatever_can_be_polled(loop, direction):
+    """An epoll set, an eventfd, a terminal, a FIFO, a process: each is watched and let go."""
+    with contextlib.ExitStack() as stack:
+        poll = stack.enter_context(select.epoll())
+        leader, follower = os.openpty()
+        numbers = [os.eventfd(0), leader, follower, *os.pipe(), os.pidfd_open(os.getpid())]
+        for number in numbers:
+            stack.callback(os.close, number)
+        for thing in (poll, *numbers):
+            assert add(loop, direction, thing, int) is None
+            run_turn(loop)
+            assert remove(loop, direction, thing) is True
+            assert remove(loop, direction, thing) is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kqueue watches other things")
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("path", ["/", "/dev/null", sys.executable])
+def test_what_can_not_be_polled(loop, direction, path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        for _ in range(2):
+            with pytest.raises(PermissionError) as caught:
+                add(loop, direction, fd, int)
+            assert caught.value.errno == errno.EPERM
+            assert remove(loop, direction, fd) is False
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("number", [1_000_000, (1 << 31) - 1])
+def test_large_numbers_that_are_not_open(loop, direction, number):
+    """They are refused without a table of that size."""
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        add(loop, direction, number, int)
+    assert caught.value.errno == errno.EBADF
+    assert remove(loop, direction, number) is False
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("number", [1 << 31, 1 << 70])
+def test_numbers_that_no_descriptor_has(loop, direction, number):
+    with pytest.raises(OverflowError, match="Python int too large to convert to C int"):
+        add(loop, direction, number, int)
+    assert remove(loop, direction, number) is False
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_removal_of_what_is_no_descriptor(loop, direction):
+    with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+        remove(loop, direction, -1)
+    sock = socket.socket()
+    sock.close()
+    with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+        remove(loop, direction, sock)
+    with pytest.raises(ValueError, match="Invalid file object"):
+        remove(loop, direction, "0")
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_file_objects_with_an_odd_number(loop, direction):
+    with pytest.raises(ValueError, match="Invalid file object"):
+        add(loop, direction, Strange("x"), int)
+    with pytest.raises(OSError, match="no number"):
+        add(loop, direction, Strange(OSError("no number")), int)
+    with pytest.raises(ValueError, match="Invalid file object"):
+        add(loop, direction, Strange(ValueError()), int)
+    with pytest.raises(ValueError, match="Invalid file descriptor: -7"):
+        add(loop, direction, Strange(-7), int)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_closed_descriptor_is_refused_and_its_number_can_be_used_again(loop, direction):
+    left, right = socket.socketpair()
+    number = left.detach()
+    os.close(number)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        add(loop, direction, number, int)
+    assert remove(loop, direction, number) is False
+    os.dup2(right.fileno(), number)
+    seen = []
+    add(loop, direction, number, seen.append, "called")
+    run_turn(loop)
+    assert seen == ["called"]
+    assert remove(loop, direction, number) is True
+    os.close(number)
+    right.close()
+
+
+def test_a_descriptor_closed_while_it_is_watched_for_both(loop):
+    """The kernel has forgotten it: giving up one interest, then the other, fails at neither."""
+    left, right = socket.socketpair()
+    number = left.fileno()
+    loop.add_reader(number, int)
+    left.close()
+    assert loop.remove_reader(number) is True
+    assert loop.remove_reader(number) is False
+    right.close()
+
+
+def test_the_second_interest_of_a_descriptor_that_was_closed(loop):
+    """The kernel has forgotten the first one, which the loop has not been told."""
+    left, right = socket.socketpair()
+    number = left.fileno()
+    loop.add_reader(number, int)
+    left.close()
+    with pytest.raises(OSError, match=r"Bad file descriptor|No such file"):
+        loop.add_writer(number, int)
+    assert loop.remove_writer(number) is False
+    # Whether it was still there differs.
+    loop.remove_reader(number)
+    assert loop.remove_reader(number) is False
+    right.close()
+
+
+def test_interests_of_a_number_that_was_reused(loop, impl):
+    """ENOENT, EEXIST: the kernel's set and the loop's table disagree, and it is put right."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio fails with FileNotFoundError from epoll_ctl")
+    left, right = socket.socketpair()
+    number = left.fileno()
+    seen = []
+    loop.add_reader(number, seen.append, "old")
+    loop.add_writer(number, seen.append, "old")
+    keeper = os.dup(number)  # so that the kernel keeps the entry
+    replacement, other = socket.socketpair()
+    os.dup2(replacement.fileno(), number)
+    loop.add_reader(number, seen.append, "new")
+    assert loop.remove_writer(number) is True
+    run_turn(loop)
+    assert seen == []
+    other.send(b"x")
+    run_turn(loop)
+    assert seen == ["new"]
+    assert loop.remove_reader(number) is True
+    # Back to the file that the kernel's set still has.
+    os.dup2(keeper, number)
+    loop.add_writer(number, seen.append, "again")
+    run_turn(loop)
+    assert seen == ["new", "again"]
+    assert loop.remove_writer(number) is True
+    os.close(keeper)
+    for sock in (left, right, replacement, other):
+        sock.close()

@@ -1,8 +1,11 @@
 """getaddrinfo and getnameinfo."""
 
+import asyncio
+import logging
 import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -100,3 +103,128 @@ def test_getnameinfo_with_a_scope(loop, run):
 def test_getnameinfo_of_what_is_no_address(loop, run, wrong):
     with pytest.raises((TypeError, OSError, OverflowError)):
         run(loop.getnameinfo(wrong, 0))
+
+
+@pytest.fixture
+def look_ups(monkeypatch):
+    """The hosts that were looked up; they are all 127.0.0.1 or ::1."""
+    hosts = []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
+        hosts.append(host)
+        return real("::1" if family == socket.AF_INET6 else "127.0.0.1", port, family, type, proto, flags)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return hosts
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def serving(request):
+    """A listening socket of each family."""
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    with socket.create_server((request.param, 0), family=family) as sock:
+        yield sock
+
+
+def connect(loop, run, serving, address):
+    with socket.socket(serving.family) as sock:
+        sock.setblocking(False)
+        run(loop.sock_connect(sock, address))
+        return sock.getpeername()
+
+
+def test_addresses_need_no_look_up(loop, run, serving, look_ups):
+    address = serving.getsockname()
+    assert connect(loop, run, serving, address) == address
+    assert connect(loop, run, serving, address[:2]) == address
+    assert look_ups == []
+
+
+def test_names_and_scopes_are_looked_up(loop, run, serving, look_ups):
+    address = serving.getsockname()
+    for host in ("some.host", "::1%lo", "127.1"):
+        assert connect(loop, run, serving, (host, address[1])) == address
+    assert look_ups == ["some.host", "::1%lo", "127.1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the loopback interface has another name")
+def test_a_scope_reaches_the_kernel(loop, run):
+    """By name and by number: a link-local address of the loopback interface, which it lacks."""
+    index = socket.if_nametoindex("lo")
+    for address in (("fe80::1%lo", 9), (f"fe80::1%{index}", 9), ("fe80::1", 9, 0, index)):
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.setblocking(False)
+            with pytest.raises(OSError) as model:
+                sock.connect(("fe80::1", 9, 0, index))
+            with pytest.raises(OSError) as caught:
+                run(loop.sock_connect(sock, address))
+        if not isinstance(model.value, BlockingIOError):
+            assert caught.value.errno == model.value.errno
+
+
+def test_a_name_that_does_not_exist(loop, run, monkeypatch):
+    def getaddrinfo(*args):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        for call in (loop.sock_connect(sock, ("some.host", 80)), loop.getaddrinfo("some.host", 80)):
+            with pytest.raises(socket.gaierror) as caught:
+                run(call)
+            assert caught.value.errno == socket.EAI_NONAME
+
+
+def test_the_default_executor_looks_up(loop, run):
+    with ThreadPoolExecutor(1, thread_name_prefix="names") as executor:
+        loop.set_default_executor(executor)
+        seen = []
+
+        class Host(str):
+            __slots__ = ()
+
+            def encode(self, *args):
+                seen.append(threading.current_thread().name)
+                return super().encode(*args)
+
+        run(loop.getaddrinfo(Host("127.0.0.1"), 80))
+        run(loop.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST))
+    assert seen and all(name.startswith("names") for name in seen)
+
+
+def test_a_look_up_that_is_cancelled(loop, run, monkeypatch):
+    started, go_on = threading.Event(), threading.Event()
+
+    def getaddrinfo(*args):
+        started.set()
+        go_on.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    async def main():
+        task = asyncio.ensure_future(loop.getaddrinfo("some.host", 80))
+        while not started.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+
+    run(main())
+    run(loop.shutdown_default_executor())
+
+
+@pytest.mark.parametrize(("slow", "level"), [(10, logging.DEBUG), (0, logging.INFO)])
+def test_debug_mode_logs_look_ups(loop, run, caplog, slow, level):
+    caplog.set_level(logging.DEBUG, "asyncio")
+    loop.set_debug(True)
+    loop.slow_callback_duration = slow
+    run(loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
+    logged = [record for record in caplog.records if "ddress info" in record.getMessage()]
+    begin, end = logged
+    call = f"127.0.0.1:80, type={socket.SOCK_STREAM!r}, flags={socket.AI_PASSIVE!r}"
+    assert begin.getMessage() == f"Get address info {call}"
+    assert end.getMessage().startswith(f"Getting address info {call} took ")
+    assert (begin.levelno, end.levelno) == (logging.DEBUG, level)

@@ -405,6 +405,8 @@ cdef class Reactor:
         number = file if isinstance(file, int) else file.fileno()
         if number < 0:
             raise ValueError(f"Invalid file descriptor: {number}")
+        if number > INT_MAX:
+            raise OverflowError("Python int too large to convert to C int")
         cdef int fd = number
         # One context for all its calls, not a copy for each.
         cdef Handle handle = new_handle(self, callback, args, PyContext_CopyCurrent(), False)
@@ -423,7 +425,10 @@ cdef class Reactor:
         number = file if isinstance(file, int) else file.fileno()
         if number < 0:
             # Closed before it was removed: known by the object it was given as.
-            number = self.watches.number_of(file)
+            known = self.watches.number_of(file)
+            if known < 0:
+                raise ValueError(f"Invalid file descriptor: {number}")
+            number = known
         if number > INT_MAX:
             return False
         cdef object old = self.watches.unwatch(number, direction)

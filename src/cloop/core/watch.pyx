@@ -1,8 +1,10 @@
 """The fd table; watch.pxd is the manual."""
 
+from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
+from posix.fcntl cimport F_GETFD, fcntl
 
 from cloop._c.pyapi cimport CLOOP_DEBUG, PyWeakref_NewRef, cloop_list_put
 from cloop.core.counts cimport register
@@ -30,6 +32,9 @@ cdef class WatchTable:
         """Make room for a descriptor."""
         if fd < 0:
             raise ValueError(f"Invalid file descriptor: {fd}")
+        # The table is as large as the largest number; one that is not open is not worth it.
+        if fcntl(fd, F_GETFD) < 0:
+            PyErr_SetFromErrno(OSError)
         cdef int size = max(64, self.size)
         while size <= fd:
             size *= 2
