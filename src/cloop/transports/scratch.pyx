@@ -34,9 +34,9 @@ cdef extern from *:
 # asyncio's own size; a larger one has no effect on what TCP's windows deliver at once.
 cdef enum:
     SCRATCH_SIZE = 262144
-    # A page. The kernel copies from pages of its own, and a copy by `rep movsb` to an address that
-    # is a few bytes further in its page than the source, as malloc's is for sizes that it maps, is
-    # three times slower: the processor takes each load for one of what was just stored.
+    # A page. malloc's memory of that size begins 16 bytes into one, and what the kernel copies
+    # there from pages of its own takes up to three times as long (x86-64: pipes, TCP's larger
+    # segments), presumably by 4K aliasing of its loads and stores.
     SCRATCH_ALIGNMENT = 4096
 
 
