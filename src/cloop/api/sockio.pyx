@@ -159,9 +159,9 @@ cdef Operation new_operation(Reactor loop, object sock, attempt_t attempt):
 cdef Operation begin(Operation self, uint32_t direction, bint lent=False):
     """Wait for the socket. Raises OSError, or RuntimeError where a transport has the socket."""
     cdef Reactor loop = self.engine
-    self.fd = self.sock.fileno()
+    self.fd = cloop_socket_number(self.sock) if is_plain(self.sock) else self.sock.fileno()
     self.direction = direction
-    if not lent:
+    if not lent and loop.watches.claimant(self.fd) is not None:
         loop.check_not_a_transport(self.fd)
     loop.check_closed()
     loop.watches.watch_once(self.fd, direction, self, run_operation)
