@@ -44,9 +44,6 @@ cdef extern from "<sys/socket.h>" nogil:
                      socklen_t *address_length)
     ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const sockaddr *address,
                    socklen_t address_length)
-    enum:
-        MSG_DONTWAIT
-
     ssize_t recv(int fd, void *buffer, size_t length, int flags)
     ssize_t send(int fd, const void *buffer, size_t length, int flags)
     ssize_t recvmsg(int fd, msghdr *message, int flags)

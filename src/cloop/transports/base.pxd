@@ -20,6 +20,7 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
 
 from cloop._c.pyapi cimport NoResult
+from cloop._c.socket cimport cloop_socket_number
 from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor
 from cloop.transports.flow cimport Flow
@@ -73,7 +74,10 @@ cdef class BaseTransport(Flow):
 
         # The number of the socket, -1 where somebody closed or detached it behind our back: then
         # the number may be another file's by now, and no system call may name it.
-        int live_fd(self) noexcept
+        inline int live_fd(self) noexcept:
+            if self.sock is None:
+                return -1
+            return cloop_socket_number(self.sock) if self.plain else self.fd
 
         # Run `run(self)` in the next turn. Raises RuntimeError if the loop is closed.
         NoResult later(self, run_t run) except NoResult.EXC

@@ -23,7 +23,6 @@ from cloop._c.pyapi cimport (
     cloop_set_exception,
     cloop_take_exception,
 )
-from cloop._c.socket cimport cloop_socket_number
 from cloop.core.counts cimport register
 from cloop.core.handle cimport new_handle, report
 from cloop.core cimport snapshot
@@ -174,11 +173,6 @@ cdef class BaseTransport(Flow):
 
     cdef object copy_context(self):
         return PyContext_CopyCurrent() if self.context is None else self.context
-
-    cdef int live_fd(self) noexcept:
-        if self.sock is None:
-            return -1
-        return cloop_socket_number(self.sock) if self.plain else self.fd
 
     cdef NoResult later(self, run_t run) except NoResult.EXC:
         cdef Step step
@@ -564,7 +558,7 @@ cdef NoResult lose_step(BaseTransport self) except NoResult.EXC:
     return self.lose()
 
 
-cdef NoResult run_step(BaseTransport self, object context, step_t step, str name,
+cdef inline NoResult run_step(BaseTransport self, object context, step_t step, str name,
                        tuple args) except NoResult.EXC:
     """Run a step in a context; an exception goes to the handler as that of the method `name`."""
     cdef Reactor loop = self.loop

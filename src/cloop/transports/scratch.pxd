@@ -7,14 +7,39 @@ has kept the object when the protocol's callback returns, which is the rule, it 
 one. A protocol that keeps what it gets has its messages copied out again, in objects of their size.
 """
 
+cimport cython
 from cpython.object cimport PyObject
 
+from cloop._c.pyapi cimport Py_DECREF, Py_REFCNT
 from cloop.core.reactor cimport Reactor
 
 # Capacities of spare objects: 512 << level bytes, for levels from 1 to this one.
 cdef enum:
     LEVELS = 9
 
+cdef extern from *:
+    """
+    /* A bytes object that nobody else holds is one that is being made: its bytes, its size and the
+     * hash that it keeps may still change. What was allocated may be more than its size says. */
+    static inline void cloop_set_bytes_size(PyObject *data, Py_ssize_t size) {
+      Py_SET_SIZE(data, size);
+      PyBytes_AS_STRING(data)[size] = 0;
+      _Py_COMP_DIAG_PUSH
+      _Py_COMP_DIAG_IGNORE_DEPR_DECLS
+      ((PyBytesObject *)data)->ob_shash = -1;
+      _Py_COMP_DIAG_POP
+    }
+    #ifdef Py_GIL_DISABLED
+    #define CLOOP_CAN_REUSE 0 /* a count of 1 does not say that nobody else holds it */
+    #else
+    #define CLOOP_CAN_REUSE 1
+    #endif
+    """
+    # A spare object becomes one of this size, which is not more than its capacity.
+    void set_size "cloop_set_bytes_size"(PyObject *data, Py_ssize_t size)
+    const bint CLOOP_CAN_REUSE
+
+@cython.final
 cdef class Scratch:
     cdef:
         char *memory
@@ -24,9 +49,24 @@ cdef class Scratch:
         object batch           # what datagram transports receive many at once into; see there
 
         # A bytes object of `512 << level` bytes that nobody else holds. The reference is the caller's.
-        PyObject *take(self, int level) except NULL
+        inline PyObject *take(self, int level) except NULL:
+            cdef PyObject *data = self.spare[level]
+            if data == NULL:
+                return self.new_spare(level)
+            self.spare[level] = NULL
+            return data
+
+        PyObject *new_spare(self, int level) except NULL
         # Gives it back, if nobody else has come to hold it; whether that is so.
-        bint give(self, int level, PyObject *data) noexcept
+        inline bint give(self, int level, PyObject *data) noexcept:
+            if Py_REFCNT(data) != 1 or not CLOOP_CAN_REUSE:
+                Py_DECREF(data)
+                return False
+            if self.spare[level] == NULL:
+                self.spare[level] = data
+            else:
+                Py_DECREF(data)
+            return True
 
 cdef inline Py_ssize_t capacity_of(int level) noexcept:
     return <Py_ssize_t>512 << level
@@ -34,8 +74,5 @@ cdef inline Py_ssize_t capacity_of(int level) noexcept:
 # The level of a spare object for messages like one of `size` bytes, with room to see that there is
 # no more; 0 for small ones, which are better copied.
 cdef int level_for(Py_ssize_t size) noexcept
-
-# A spare object becomes one of this size, which is not more than its capacity.
-cdef void set_size(PyObject *data, Py_ssize_t size) noexcept
 
 cdef Scratch scratch_of(Reactor loop)

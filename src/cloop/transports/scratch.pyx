@@ -3,31 +3,12 @@
 from cpython.object cimport PyObject
 from libc.stdlib cimport free
 
-from cloop._c.pyapi cimport Py_DECREF, Py_REFCNT, Py_XDECREF
+from cloop._c.pyapi cimport Py_XDECREF
 
 cdef extern from "<stdlib.h>":
     int posix_memalign(void **memory, size_t alignment, size_t size)
 
 cdef extern from *:
-    """
-    /* A bytes object that nobody else holds is one that is being made: its bytes, its size and the
-     * hash that it keeps may still change. What was allocated may be more than its size says. */
-    static inline void set_bytes_size(PyObject *data, Py_ssize_t size) {
-      Py_SET_SIZE(data, size);
-      PyBytes_AS_STRING(data)[size] = 0;
-      _Py_COMP_DIAG_PUSH
-      _Py_COMP_DIAG_IGNORE_DEPR_DECLS
-      ((PyBytesObject *)data)->ob_shash = -1;
-      _Py_COMP_DIAG_POP
-    }
-    #ifdef Py_GIL_DISABLED
-    #define CAN_REUSE 0 /* a count of 1 does not say that nobody else holds it */
-    #else
-    #define CAN_REUSE 1
-    #endif
-    """
-    void set_bytes_size(PyObject *data, Py_ssize_t size)
-    const bint CAN_REUSE
     # NULL is looked at by Cython, as this is declared.
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size) except NULL
 
@@ -54,22 +35,8 @@ cdef class Scratch:
         for level in range(LEVELS + 1):
             Py_XDECREF(self.spare[level])
 
-    cdef PyObject *take(self, int level) except NULL:
-        cdef PyObject *data = self.spare[level]
-        if data == NULL:
-            return new_bytes(NULL, capacity_of(level))
-        self.spare[level] = NULL
-        return data
-
-    cdef bint give(self, int level, PyObject *data) noexcept:
-        if Py_REFCNT(data) != 1 or not CAN_REUSE:
-            Py_DECREF(data)
-            return False
-        if self.spare[level] == NULL:
-            self.spare[level] = data
-        else:
-            Py_DECREF(data)
-        return True
+    cdef PyObject *new_spare(self, int level) except NULL:
+        return new_bytes(NULL, capacity_of(level))
 
 
 cdef int level_for(Py_ssize_t size) noexcept:
@@ -79,10 +46,6 @@ cdef int level_for(Py_ssize_t size) noexcept:
     while level < LEVELS and capacity_of(level) <= size:
         level += 1
     return level
-
-
-cdef void set_size(PyObject *data, Py_ssize_t size) noexcept:
-    set_bytes_size(data, size)
 
 
 cdef Scratch scratch_of(Reactor loop):

@@ -9,12 +9,16 @@ they are, copies of what the caller may change; from then on the descriptor is w
 event sends as many pieces as one sendmsg holds, and again within a budget.
 """
 
+cimport cython
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport NoResult
 from cloop.transports.base cimport BaseTransport
 from cloop.transports.scratch cimport Scratch
 
+# Final, so that its methods call each other directly: after each system call the processor has
+# forgotten where indirect calls went.
+@cython.final
 cdef class StreamTransport(BaseTransport):
     cdef:
         Scratch scratch

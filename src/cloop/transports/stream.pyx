@@ -42,7 +42,8 @@ cdef extern from *:
     # up for each call, as asyncio does, since protocols replace their own; without a method object
     # in between that costs no more than keeping one.
     PyObject *call_method "PyObject_CallMethodOneArg"(object self, object name, object argument)
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size) except NULL
+    # The exception is raised again by hand, when the spare object has been given back.
+    PyObject *copied "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size)
     char *bytes_memory "PyBytes_AS_STRING"(PyObject *data)
 
 cdef enum:
@@ -145,12 +146,12 @@ cdef class StreamTransport(BaseTransport):
             data[0] = spare
             level[0] = used
             return n
-        try:
-            if n > 0:
-                data[0] = new_bytes(memory, n)
-        finally:
-            if used:
-                scratch.give(used, spare)
+        if n > 0:
+            data[0] = copied(memory, n)
+        if used:
+            scratch.give(used, spare)
+        if n > 0 and data[0] == NULL:
+            raise MemoryError
         return n
 
     cdef void guess(self, Py_ssize_t n) noexcept:
@@ -251,13 +252,13 @@ cdef class StreamTransport(BaseTransport):
     def write(self, data):
         """Send bytes, a bytearray or a memoryview; what can't be sent now is queued."""
         cdef Py_buffer view
-        if not isinstance(data, (bytes, bytearray, memoryview)):
+        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"{NOT_BYTES} {type(data).__name__!r}")
         if self.eof:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self.empty_waiter is not None:
             raise RuntimeError("unable to write; sendfile is in progress")
-        if isinstance(data, bytes):
+        if type(data) is bytes or isinstance(data, bytes):
             self.put(<bytes>data, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
             return
         if not data:
