@@ -18,12 +18,12 @@ from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from asyncio import BaseProtocol, Future
+    from asyncio import Future, SubprocessProtocol
     from collections.abc import Callable
 
     from cloop.loop import Loop
 
-_P = TypeVar("_P", bound="BaseProtocol")
+_P = TypeVar("_P", bound="SubprocessProtocol")
 
 UNKNOWN_EXIT = 255  # of a child that somebody else has waited for
 
@@ -150,7 +150,7 @@ def describe_pipe(pipe: Any) -> str:
 
 async def start(
     loop: Loop,
-    protocol: BaseProtocol,
+    protocol: SubprocessProtocol,
     args: Any,
     shell: bool,
     stdin: Any,
@@ -163,7 +163,8 @@ async def start(
     transport = SubprocessTransport(
         loop, protocol, args, shell, stdin, stdout, stderr, 0, waiter=waiter, extra=None, **options
     )
-    watch(loop, transport.get_pid(), transport._process_exited)
+    pid: Any = transport.get_pid()
+    watch(loop, pid, transport._process_exited)
     try:
         await waiter
     except (SystemExit, KeyboardInterrupt):

@@ -559,7 +559,7 @@ cdef NoResult lose_step(BaseTransport self) except NoResult.EXC:
 
 
 cdef inline NoResult run_step(BaseTransport self, object context, step_t step, str name,
-                             tuple args) except NoResult.EXC:
+                              tuple args) except NoResult.EXC:
     """Run a step in a context; an exception goes to the handler as that of the method `name`."""
     cdef Reactor loop = self.loop
     cdef NoResult result = NoResult.EXC

@@ -3,11 +3,12 @@ from asyncio.constants import _SendfileMode
 from collections.abc import Mapping
 from contextvars import Context
 from socket import socket
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 from cloop.core.reactor import Reactor
 from cloop.transports.base import BaseTransport
 
+@final
 class StreamTransport(BaseTransport):
     max_size: ClassVar[int]
     _start_tls_compatible: ClassVar[bool]
