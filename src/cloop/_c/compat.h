@@ -117,7 +117,7 @@ static inline void cloop_list_put(PyObject *list, Py_ssize_t index, PyObject *it
   cloop_list_put_taken(list, index, Py_NewRef(item));
 }
 
-/* The collector's header and most fields of an object that will be used soon. */
+/* Has the first fields of an object that will be used soon loaded into the cache. */
 static inline void cloop_prefetch(PyObject *object) {
 #if defined(__GNUC__) || defined(__clang__)
   __builtin_prefetch(object, 1);

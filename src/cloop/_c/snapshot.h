@@ -143,8 +143,8 @@ static inline int cloop_looks_like_context(PyObject *context, PyObject *vars) {
 /* Looks whether contexts are what we take them for, and switches snapshots on if they are: a new
  * context has the size, and no variables in their place but one of the interpreter's maps; a copy
  * shares its map; setting a variable (`context.run(set_variable, None)`, which is to hold on to
- * nothing) replaces it; and a context that is entered is the one of the thread state and knows the one before. -1
- * with an exception set where a call fails. */
+ * nothing) replaces it; and a context that is entered is the one of the thread state and knows the
+ * one before. -1 with an exception set where a call fails. */
 static inline int cloop_snapshots_probe(PyObject *set_variable) {
 #ifdef Py_GIL_DISABLED
   (void)set_variable;

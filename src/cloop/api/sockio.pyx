@@ -29,7 +29,6 @@ from cpython.exc cimport PyErr_Clear, PyErr_SetFromErrno
 from cpython.long cimport PyLong_AsSsize_t, PyLong_CheckExact
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from cpython.object cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
@@ -58,6 +57,7 @@ from cloop.core.reactor cimport Reactor
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport address_of
+from cloop.transports.base cimport make_socket, would_block
 from cloop.transports.scratch cimport Scratch, scratch_of
 
 cdef extern from *:
@@ -74,7 +74,6 @@ cdef enum:
     LARGE = 16384
 
 cdef object refuse_ssl = base_events._check_ssl_socket
-cdef object new_socket = socket.socket
 # The two classes whose objects have no methods but C's own.
 cdef object plain_class = _socket.socket
 cdef object usual_class = socket.socket
@@ -210,10 +209,6 @@ cdef NoResult check(Reactor loop, object sock, bint plain) except NoResult.EXC:
 def refuse(Reactor loop not None, sock):
     """TypeError or ValueError for a socket that the loop's methods can't serve."""
     check(loop, sock, False)
-
-
-cdef inline bint would_block() noexcept:
-    return errno == EAGAIN or errno == EINTR
 
 
 cdef inline bint may_block(object sock) except -1:
@@ -490,7 +485,7 @@ cdef object accept_now(object sock):
             return BLOCKED
         PyErr_SetFromErrno(OSError)
     try:
-        connection = new_socket(plain_family(sock), plain_type(sock) | NONBLOCK, plain_proto(sock), fd)
+        connection = make_socket(plain_family(sock), plain_type(sock) | NONBLOCK, plain_proto(sock), fd)
     except BaseException:
         close(fd)
         raise

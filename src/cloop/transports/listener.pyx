@@ -86,7 +86,7 @@ cdef class Listener:
     cdef NoResult accept_batch(self) except NoResult.EXC:
         cdef sockaddr_storage address
         cdef socklen_t length
-        cdef int fd
+        cdef int fd, _
         cdef int accepted = 0
         # A system call that finds nobody is as dear as one that accepts. So no more than the last
         # time, unless that left some over, which the poller says in the turn after.
@@ -94,7 +94,7 @@ cdef class Listener:
             self.budget = min(2 * self.budget, self.batch)
         self.last_turn = self.loop.turns
         self.more = True
-        while accepted < self.budget:
+        for _ in range(self.budget):
             # Whoever is accepted may close the server.
             if not self.listening or self.sock.fileno() != self.fd:
                 break

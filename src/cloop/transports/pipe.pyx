@@ -34,8 +34,8 @@ cdef object asyncio_write_transport = unix_events._UnixWritePipeTransport
 # Watching the writing end for reading tells when the reader has gone; but not everywhere.
 cdef bint no_news_of_fifos = sys.platform.startswith("aix")
 # There the writing end of a FIFO with a name is readable whenever data is in it, and silent when
-# the reader closes. asyncio takes account of it in late
-# releases of 3.14 and from 3.15 on; without it each message would end the connection:
+# the reader closes. asyncio takes account of it in late releases of 3.14 and from 3.15 on; without
+# it each message would end the connection:
 # https://github.com/python/cpython/issues/145030
 cdef bint false_news_of_named_fifos = sys.platform in (
     "darwin", "ios", "tvos", "watchos", "sunos5")
