@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -207,6 +209,20 @@ static inline int cloop_has_weakrefs(PyObject *self) {
 #endif
 
 /* ---- Sockets ------------------------------------------------------------------------------- */
+
+/* MSG_MORE: a segment that is not full waits in the kernel for more, 200 ms at most, or for
+ * cloop_push. */
+#if defined(__linux__) && defined(MSG_MORE) && defined(TCP_CORK)
+#define CLOOP_MSG_MORE MSG_MORE
+static inline void cloop_push(int fd) {
+  int off = 0;
+  /* Not TCP_NODELAY, which has the same effect: it would outlast the call. */
+  setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+}
+#else
+#define CLOOP_MSG_MORE 0
+static inline void cloop_push(int fd) { (void)fd; }
+#endif
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* macOS: SO_NOSIGPIPE; and CPython ignores SIGPIPE */

@@ -98,6 +98,10 @@ cdef extern from "<netinet/tcp.h>" nogil:
 cdef extern from "compat.h" nogil:
     enum:
         MSG_NOSIGNAL
+    # 0 where the system has no such thing.
+    enum:
+        CLOOP_MSG_MORE
+    void cloop_push(int fd)
     int cloop_accept(int fd, sockaddr *address, socklen_t *length)
 
     # Many messages in one system call; where there is no such call, one.

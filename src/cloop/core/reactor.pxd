@@ -73,7 +73,13 @@ cdef class Reactor:
         object current_handle      # the handle that runs, in debug mode
         Py_hash_t hash             # of the loop itself, as a key of asyncio's dicts
 
-        object scratch             # the receive buffer that the loop's transports share, once made
+        # Entries that run when the turn's callbacks have run, before the poller waits: what is better
+        # done once for all of them. Nothing may be added while `ending`, nor while nobody runs the
+        # loop.
+        Ready at_end
+        bint ending
+
+        object scratch             # what the loop's transports share, once made
         Node tasks                 # the ring of tasks that are not done
         size_t turns               # so far
 
@@ -103,6 +109,7 @@ cdef class Reactor:
         NoResult expire(self) except NoResult.EXC
         NoResult run_ready(self) except NoResult.EXC
         NoResult run_ready_debug(self) except NoResult.EXC
+        NoResult run_at_end(self) except NoResult.EXC
         # See core/handle on the collector. Whether a handle made now may be left untracked:
         inline bint leaves_untracked(self) except -1:
             if self.thread != 0:

@@ -7,6 +7,7 @@ One turn, in this order:
    that other threads posted.
 3. Every timer that is due moves to the ready deque, in the order of (deadline, insertion).
 4. What the deque held when this step began is run. What that adds waits for the next turn.
+5. What the callbacks left to be done once for all of them, such as sending what they wrote.
 
 This is the order of asyncio's BaseEventLoop._run_once. A turn with something ready and no
 descriptor watched makes no system call: what other threads posted is seen in memory.
@@ -78,6 +79,7 @@ cdef class Reactor:
     def __cinit__(self, *args, **kwargs):
         self.poller = new_poller()
         self.ready = Ready()
+        self.at_end = Ready()
         self.timers = TimerHeap()
         self.watches = WatchTable(self.poller)
         self.inbox = Inbox(self.poller)
@@ -211,9 +213,15 @@ cdef class Reactor:
             self.inbox.drain(self.ready)
         if self.timers.count:
             self.expire()
-        if self.debug:
-            return self.run_ready_debug()
-        return self.run_ready()
+        try:
+            if self.debug:
+                self.run_ready_debug()
+            else:
+                self.run_ready()
+        finally:
+            if self.at_end.count:
+                self.run_at_end()
+        return NoResult.OK
 
     cdef ns_t until_first(self) except -1:
         """Nanoseconds until the first deadline, 0 where it has passed."""
@@ -314,6 +322,21 @@ cdef class Reactor:
             if seconds >= self.slow_callback_duration:
                 # Looked up where asyncio does: what replaces its logger there replaces ours.
                 base_events.logger.warning("Executing %s took %.3f seconds", describe(owner), seconds)
+        return NoResult.OK
+
+    cdef NoResult run_at_end(self) except NoResult.EXC:
+        cdef run_t run
+        cdef PyObject *owner
+        self.ending = True
+        try:
+            while self.at_end.count:
+                owner = self.at_end.pop(&run)
+                try:
+                    run(<object>owner)
+                finally:
+                    Py_DECREF(owner)
+        finally:
+            self.ending = False
         return NoResult.OK
 
     cdef NoResult leave_raising(self) except NoResult.EXC:
@@ -451,6 +474,7 @@ cdef class Reactor:
         self.closed = True
         self.unhook()
         self.ready.clear()
+        self.at_end.clear()
         self.inbox.waiting.clear()
         self.timers.clear()
         self.watches.clear()

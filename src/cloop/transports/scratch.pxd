@@ -12,6 +12,7 @@ from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport Py_DECREF, Py_REFCNT
 from cloop.core.reactor cimport Reactor
+from cloop.transports.outbox cimport Outbox
 
 # Capacities of spare objects: 512 << level bytes, for levels from 1 to this one.
 cdef enum:
@@ -46,6 +47,7 @@ cdef class Scratch:
         size_t size
         PyObject *spare[LEVELS + 1]
         Py_ssize_t expected    # about how much the sock_ methods got lately; kept by them
+        Outbox outbox          # when what they write leaves
         object batch           # what datagram transports receive many at once into; see there
 
         # A bytes object of `512 << level` bytes that nobody else holds. The reference is the caller's.

@@ -28,6 +28,7 @@ cdef class Scratch:
         if posix_memalign(<void **>&self.memory, SCRATCH_ALIGNMENT, SCRATCH_SIZE):
             raise MemoryError
         self.size = SCRATCH_SIZE
+        self.outbox = Outbox()
 
     def __dealloc__(self):
         cdef int level

@@ -6,7 +6,9 @@ comes back full, within a budget.
 
 Writing: sent at once while nothing is queued. What the kernel does not take is queued: bytes as
 they are, copies of what the caller may change; from then on the descriptor is watched, and each
-event sends as many pieces as one sendmsg holds, and again within a budget.
+event sends as many pieces as one sendmsg holds, and again within a budget. Where it pays, the
+kernel or the queue keeps small writes until the end of the turn (transports/outbox); whatever else
+is asked of the transport sends what the queue has kept first, so nobody can tell.
 """
 
 cimport cython
@@ -14,6 +16,7 @@ from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport NoResult
 from cloop.transports.base cimport BaseTransport
+from cloop.transports.outbox cimport Outbox
 from cloop.transports.scratch cimport Scratch
 
 # Final, so that its methods call each other directly: after each system call the processor has
@@ -26,6 +29,15 @@ cdef class StreamTransport(BaseTransport):
         bint keeps             # the protocol keeps what it gets
 
         bint buffered          # the protocol is a BufferedProtocol
+
+        Outbox outbox
+        bint at_end            # the loop runs us at the end of the turn
+        bint held              # the kernel keeps what was sent until then
+        bint gathered          # what is queued was not offered to the kernel yet
+        bint may_gather        # the protocol is one whose writes may be gathered
+        int many_turns         # with many writes, one after the other
+        int writes             # in the turn that is `turn`
+        size_t turn
 
         bint eof               # write_eof() was called
         object empty_waiter    # a future for the moment when nothing is queued (sendfile)
@@ -41,8 +53,20 @@ cdef class StreamTransport(BaseTransport):
 
         # For bytes-like memory; `whole` is the bytes object it belongs to, or None for a copy.
         NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC
+        NoResult put_behind(self, bytes whole, const char *start,
+                            Py_ssize_t size) except NoResult.EXC
+        bint gathers(self, Py_ssize_t size) except -1
+        NoResult run_at_end(self) except NoResult.EXC
+        int send_flags(self, Py_ssize_t size) except -1
+        NoResult send_gathered(self) except NoResult.EXC
+        # What was gathered is sent before anything else is done or told.
+        inline NoResult settle(self) except NoResult.EXC:
+            if self.gathered:
+                return self.send_gathered()
+            return NoResult.OK
+
         NoResult send_queued(self) except NoResult.EXC
-        Py_ssize_t send_batch(self, size_t *offered) except -2
+        Py_ssize_t send_batch(self, size_t *offered, int flags) except -2
         NoResult write_failed(self, object exception) except NoResult.EXC
         NoResult drained(self) except NoResult.EXC
         NoResult shut_down(self) except NoResult.EXC

@@ -9,6 +9,7 @@ import socket
 import sys
 from asyncio import constants, protocols
 from asyncio.log import logger
+from asyncio.streams import StreamReaderProtocol
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -23,6 +24,7 @@ from cloop._c.socket cimport (
     MSG_NOSIGNAL,
     SHUT_WR,
     TCP_NODELAY,
+    cloop_push,
     iovec,
     msghdr,
     recv,
@@ -34,8 +36,9 @@ from cloop._c.socket cimport (
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, would_block
+from cloop.transports.outbox cimport GATHER_SIZE, HOLD_SIZE, MANY_TURNS, MANY_WRITES
 from cloop.transports.scratch cimport LEVELS, capacity_of, level_for, scratch_of, set_size
-from cloop.transports.flow cimport MAX_PIECES
+from cloop.transports.flow cimport MAX_PIECES, Flow
 
 cdef extern from *:
     # NULL is looked at by hand: the exception stays set for callback_failed. The method is looked
@@ -95,13 +98,17 @@ cdef class StreamTransport(BaseTransport):
     def __cinit__(self, Reactor loop not None, sock, protocol, waiter=None, extra=None,
                   server=None, context=None, bint no_delay=False):
         self.scratch = scratch_of(loop)
+        self.outbox = self.scratch.outbox
         if not no_delay:
             set_no_delay(sock)
         self.set_up(loop, sock, protocol, waiter, extra, server, context)
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
+        self.settle()
         self.protocol = protocol
         self.buffered = isinstance(protocol, BufferedProtocol)
+        self.may_gather = not isinstance(protocol, StreamReaderProtocol)
+        self.many_turns = 0
         return NoResult.OK
 
     # ---- Reading
@@ -282,20 +289,77 @@ cdef class StreamTransport(BaseTransport):
             return NoResult.OK
         if self.conn_lost:
             return self.count_lost_write()
-        if self.queued == 0:
-            sent = send(self.live_fd(), start, size, MSG_NOSIGNAL)
-            if sent == size:
-                return NoResult.OK
-            if sent < 0:
-                if not would_block():
-                    return self.fatal_error(error_from_errno(),
-                                            "Fatal write error on socket transport")
-                sent = 0
-            self.wait_writable()
+        if self.queued or self.gathers(size):
+            return self.put_behind(whole, start, size)
+        sent = send(self.live_fd(), start, size, self.send_flags(size))
+        if sent == size:
+            return NoResult.OK
+        if sent < 0:
+            if not would_block():
+                return self.fatal_error(error_from_errno(),
+                                        "Fatal write error on socket transport")
+            sent = 0
+        self.wait_writable()
         if whole is not None:
             self.queue(whole, sent)
         else:
             self.queue(PyBytes_FromStringAndSize(start + sent, size - sent), 0)
+        return self.may_pause()
+
+    cdef NoResult put_behind(self, bytes whole, const char *start,
+                             Py_ssize_t size) except NoResult.EXC:
+        """Queue what comes after what is queued, or what is gathered."""
+        self.queue(PyBytes_FromStringAndSize(start, size) if whole is None else whole, 0)
+        if not self.gathered:
+            return self.may_pause()
+        self.writes += 1
+        if self.queued > GATHER_SIZE or self.queued > self.high:
+            return self.send_gathered()
+        return NoResult.OK
+
+    cdef bint gathers(self, Py_ssize_t size) except -1:
+        """Count a write; whether it and what follows in this turn are gathered."""
+        cdef Reactor loop = self.loop
+        if self.turn == loop.turns:
+            self.writes += 1
+        else:
+            self.many_turns = self.many_turns + 1 if self.writes >= MANY_WRITES else 0
+            self.turn = loop.turns
+            self.writes = 1
+        if self.many_turns < MANY_TURNS or not self.may_gather or size > HOLD_SIZE:
+            return False
+        if not loop.thread or loop.ending:
+            return False
+        self.gathered = True
+        self.run_at_end()
+        return True
+
+    cdef int send_flags(self, Py_ssize_t size) except -1:
+        """Those for a send of `size` bytes, which is about to be made."""
+        cdef int more
+        self.outbox.count()
+        more = self.outbox.flag_for(self.loop, size)
+        self.held = more != 0
+        if more:
+            self.run_at_end()
+        return MSG_NOSIGNAL | more
+
+    cdef NoResult run_at_end(self) except NoResult.EXC:
+        if not self.at_end:
+            self.loop.at_end.push(self, send_kept)
+            self.at_end = True
+        return NoResult.OK
+
+    cdef NoResult send_gathered(self) except NoResult.EXC:
+        self.gathered = self.held = False
+        if self.conn_lost:
+            return NoResult.OK
+        try:
+            self.send_queued()
+        except OSError as exc:
+            return self.write_failed(exc)
+        if self.queued:
+            self.wait_writable()
         return self.may_pause()
 
     def writelines(self, list_of_data):
@@ -317,6 +381,8 @@ cdef class StreamTransport(BaseTransport):
         for piece in pieces:
             if piece:
                 self.queue(<bytes>piece, 0)
+        if self.gathered and (self.queued > GATHER_SIZE or self.queued > self.high):
+            return self.settle()
         if self.queued == 0:
             return
         if idle:
@@ -334,8 +400,9 @@ cdef class StreamTransport(BaseTransport):
         cdef size_t offered = 0
         cdef Py_ssize_t sent
         cdef Py_ssize_t total = 0
+        cdef int flags = self.send_flags(self.queued)
         while self.queued and total < WRITE_BUDGET:
-            sent = self.send_batch(&offered)
+            sent = self.send_batch(&offered, flags)
             if sent < 0:
                 return NoResult.OK
             self.take_sent(sent)
@@ -344,7 +411,7 @@ cdef class StreamTransport(BaseTransport):
             total += sent
         return NoResult.OK
 
-    cdef Py_ssize_t send_batch(self, size_t *offered) except -2:
+    cdef Py_ssize_t send_batch(self, size_t *offered, int flags) except -2:
         """One sendmsg: how much the kernel took of what it was offered; -1 if it is full."""
         cdef iovec vector[MAX_PIECES]
         cdef msghdr message
@@ -353,7 +420,7 @@ cdef class StreamTransport(BaseTransport):
         message.msg_namelen = message.msg_controllen = message.msg_flags = 0
         message.msg_iov = vector
         message.msg_iovlen = self.gather(vector, offered)
-        sent = sendmsg(self.live_fd(), &message, MSG_NOSIGNAL)
+        sent = sendmsg(self.live_fd(), &message, flags)
         if sent < 0:
             if would_block():
                 return -1
@@ -400,6 +467,7 @@ cdef class StreamTransport(BaseTransport):
         """Shut the writing side down once everything is sent."""
         if self.closing or self.eof:
             return
+        self.settle()
         self.eof = True
         if self.queued == 0:
             self.shut_down()
@@ -420,9 +488,39 @@ cdef class StreamTransport(BaseTransport):
             waiter.set_exception(ConnectionError("Connection is closed by peer"))
         return BaseTransport.release(self)
 
+    # ---- What was gathered is sent before anything else is done or told
+
+    def get_write_buffer_size(self):
+        """The number of bytes that were written and have not been sent."""
+        self.settle()
+        return self.queued
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """Set the water marks that decide when the protocol is paused and resumed.
+
+        `high` is four times `low` by default, `low` a quarter of `high`, 64 KiB and 16 KiB where
+        neither is given. Raises ValueError unless high >= low >= 0.
+        """
+        self.settle()
+        Flow.set_write_buffer_limits(self, high, low)
+
+    def get_extra_info(self, name, default=None):
+        """What is known of the connection: 'socket', 'sockname', 'peername', and by kind more."""
+        self.settle()
+        return BaseTransport.get_extra_info(self, name, default)
+
+    cdef NoResult close_gently(self) except NoResult.EXC:
+        self.settle()
+        return BaseTransport.close_gently(self)
+
+    cdef NoResult force_close(self, object exception) except NoResult.EXC:
+        self.settle()
+        return BaseTransport.force_close(self, exception)
+
     # ---- asyncio's private names, for sendfile
 
     def _make_empty_waiter(self):
+        self.settle()
         if self.empty_waiter is not None:
             raise RuntimeError("Empty waiter is already set")
         self.empty_waiter = self.loop.create_future()
@@ -444,3 +542,16 @@ cdef class StreamTransport(BaseTransport):
     @property
     def _eof(self):
         return self.eof
+
+
+cdef NoResult send_kept(object owner) except NoResult.EXC:
+    """Send what was gathered in the turn that ends, or push what the kernel has held."""
+    cdef StreamTransport self = <StreamTransport>owner
+    self.at_end = False
+    if self.gathered:
+        return self.send_gathered()
+    if self.held:
+        self.held = False
+        if not self.closed:
+            cloop_push(self.live_fd())
+    return NoResult.OK

@@ -1,0 +1,336 @@
+"""What was written is on its way when the caller may rely on it, however the loop groups its sends.
+
+A loop may find out that a protocol makes many small writes in each turn, or that a turn answers many
+peers, and send them together. Nobody may tell by what arrives, in which order, and whether.
+"""
+
+import asyncio
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import tcp_pair, wait_until
+from tests.system.processes import run_python
+
+from .protocols import Recorder
+
+HABIT = 8  # turns after which a loop may take a habit for one
+
+
+class Chatty(Recorder):
+    """Answers each message by many small writes; `last` may do more in the same callback."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = 0
+        self.last = lambda transport: None
+
+    def data_received(self, data):
+        self.messages += 1
+        for i in range(10):
+            self.transport.write(b"%d" % i)
+        if self.messages > HABIT:
+            self.last(self.transport)
+
+
+def receive(sock, size):
+    """Block this thread, and so the loop, until so much has come."""
+    data = b""
+    while len(data) < size:
+        more = sock.recv(size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+async def a_chatty_one(last):
+    """A connection whose end here is known to make many writes, and the plain socket at its other end."""
+    here, there = tcp_pair()
+    there.settimeout(5)
+    transport, protocol = await asyncio.get_running_loop().create_connection(Chatty, sock=here)
+    for turn in range(HABIT):
+        there.send(b"?")
+        await wait_until(lambda turn=turn: protocol.messages > turn)
+        assert receive(there, 10) == b"0123456789"
+    protocol.last = last
+    there.send(b"?")
+    await wait_until(lambda: protocol.messages > HABIT)
+    return transport, protocol, there
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (lambda transport: transport.writelines([b"a", b"b"]), b"0123456789ab"),
+        (lambda transport: transport.write(bytearray(b"ab")), b"0123456789ab"),
+        (lambda transport: transport.write(b"a" * 100_000), b"0123456789" + b"a" * 100_000),
+    ],
+    ids=["writelines", "bytearray", "large"],
+)
+def test_what_follows_small_writes_comes_after_them(run, last, expected):
+    async def main():
+        transport, protocol, there = await a_chatty_one(last)
+        with there:
+            got = await asyncio.to_thread(receive, there, len(expected))
+            transport.close()
+            await protocol.lost
+        return got
+
+    assert run(main()) == expected
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "write_eof"])
+def test_the_end_comes_after_small_writes(run, end):
+    async def main():
+        transport, protocol, there = await a_chatty_one(lambda transport: getattr(transport, end)())
+        with there:
+            got = await asyncio.to_thread(receive, there, 1000)
+            transport.close()
+            await protocol.lost
+        return got
+
+    assert run(main()) == b"0123456789"
+
+
+def test_the_callback_raises_after_small_writes(run, reports):
+    def last(transport):
+        raise ValueError("last")
+
+    async def main():
+        transport, protocol, there = await a_chatty_one(last)
+        with there:
+            got = await asyncio.to_thread(receive, there, 1000)
+            await protocol.lost
+        return got
+
+    assert run(main()) == b"0123456789"
+    assert isinstance(reports.take_one()["exception"], ValueError)
+
+
+def test_the_loop_is_interrupted_after_small_writes(loop):
+    def last(transport):
+        raise KeyboardInterrupt
+
+    connection = []
+
+    async def main():
+        connection.extend(await a_chatty_one(lambda transport: None))
+        connection[1].last = last
+        connection[2].send(b"?")
+        await connection[1].lost
+
+    task = loop.create_task(main())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(task)
+    transport, protocol, there = connection
+    with there:
+        assert receive(there, 20) == b"0123456789" * 2
+        transport.abort()
+        loop.run_until_complete(task)
+
+
+def test_nothing_small_is_waiting_in_the_buffer(run):
+    sizes = []
+
+    async def main():
+        transport, protocol, there = await a_chatty_one(
+            lambda transport: sizes.append(transport.get_write_buffer_size())
+        )
+        with there:
+            transport.close()
+            await protocol.lost
+
+    run(main())
+    assert sizes == [0]
+
+
+@pytest.mark.parametrize("ask", ["get_write_buffer_size", "get_extra_info"])
+def test_the_peer_has_what_was_written_before_a_question(run, ask):
+    got = []
+
+    def last(transport):
+        getattr(transport, ask)(*(["socket"] if ask == "get_extra_info" else []))
+        got.append(receive(there[0], 10))
+
+    there = []
+
+    async def main():
+        transport, protocol, sock = await a_chatty_one(lambda transport: None)
+        with sock:
+            assert receive(sock, 10) == b"0123456789"
+            there.append(sock)
+            protocol.last = last
+            sock.send(b"?")
+            await wait_until(lambda: got)
+            transport.close()
+            await protocol.lost
+
+    run(main())
+    assert got == [b"0123456789"]
+
+
+def test_writes_while_the_loop_stands(loop):
+    transport, protocol, there = loop.run_until_complete(a_chatty_one(lambda transport: None))
+    with there:
+        assert receive(there, 10) == b"0123456789"
+        for _ in range(3):
+            transport.write(b"x")
+        assert receive(there, 3) == b"xxx"
+        transport.close()
+        loop.run_until_complete(protocol.lost)
+
+
+def test_many_small_writes_to_a_peer_that_does_not_read(run):
+    """The protocol is paused from inside write(), and everything arrives."""
+
+    async def main():
+        transport, protocol, there = await a_chatty_one(lambda transport: None)
+        with there:
+            assert receive(there, 10) == b"0123456789"
+            written = 0
+            while "pause" not in protocol.calls:
+                for _ in range(100):
+                    before = transport.get_write_buffer_size() if written % 7 == 0 else None
+                    transport.write(b"y" * 1000)
+                    written += 1000
+                    paused = "pause" in protocol.calls
+                    if before is not None:
+                        assert paused == (transport.get_write_buffer_size() > 65536)
+                    if paused:
+                        break
+                await asyncio.sleep(0)
+            got = await asyncio.to_thread(receive, there, written)
+            await wait_until(lambda: "resume" in protocol.calls)
+            transport.close()
+            await protocol.lost
+        return got == b"y" * written
+
+    assert run(main()) is True
+
+
+# ---- A loop that answers many peers
+
+
+async def busy_with_many_answers(rounds=5, peers=64):
+    """Answer so many peers in each turn, with some work for each, as a server under load does."""
+    loop = asyncio.get_running_loop()
+    connections = []
+    for _ in range(peers):
+        here, there = tcp_pair()
+        there.settimeout(5)
+        transport, _ = await loop.create_connection(Recorder, sock=here)
+        connections.append((transport, there))
+
+    def answer(transport):
+        end = time.perf_counter() + 30e-6
+        while time.perf_counter() < end:
+            pass
+        transport.write(b"answer")
+
+    for _ in range(rounds):
+        for transport, _ in connections:
+            loop.call_soon(answer, transport)
+        await asyncio.sleep(0)
+        for _, there in connections:
+            assert receive(there, 6) == b"answer"
+    return connections
+
+
+async def finish(connections):
+    for transport, there in connections:
+        transport.close()
+        there.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+def test_a_callback_that_waits_for_its_own_data(run):
+    """It blocks the loop, and the data reaches the peer all the same."""
+    got = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        connections = await busy_with_many_answers()
+
+        def write_and_wait(transport, there):
+            transport.write(b"now")
+            got.append(receive(there, 3))
+
+        for transport, there in connections[:3]:
+            loop.call_soon(write_and_wait, transport, there)
+        await wait_until(lambda: len(got) == 3)
+        await finish(connections)
+
+    run(main())
+    assert got == [b"now"] * 3
+
+
+@pytest.mark.parametrize("size", [1, 1000, 20_000])
+def test_answers_to_many_arrive_whole_and_in_order(run, size):
+    async def main():
+        connections = await busy_with_many_answers()
+        loop = asyncio.get_running_loop()
+        for i in range(10):
+            for transport, _ in connections:
+                loop.call_soon(transport.write, bytes([i]) * size)
+                loop.call_soon(transport.writelines, [bytes([i]), bytes([i])])
+            await asyncio.sleep(0)
+        expected = b"".join(bytes([i]) * (size + 2) for i in range(10))
+        same = [
+            await asyncio.to_thread(receive, there, len(expected)) == expected
+            for _, there in connections
+        ]
+        await finish(connections)
+        return all(same)
+
+    assert run(main()) is True
+
+
+@pytest.mark.parametrize("option", ["TCP_NODELAY", "TCP_CORK"])
+def test_the_socket_options_stay_as_they_were(run, option):
+    if not hasattr(socket, option):
+        pytest.skip(f"no {option} here")
+
+    async def main():
+        connections = await busy_with_many_answers()
+        values = {
+            transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, getattr(socket, option))
+            for transport, _ in connections
+        }
+        await finish(connections)
+        return values
+
+    assert run(main()) == {option == "TCP_NODELAY"}
+
+
+ENDS_IN_ITS_CALLBACK = """
+import asyncio, os, sys
+from tests.net.test_when_writes_leave import busy_with_many_answers
+from tests.support import load_implementation
+
+async def main(name, port):
+    await busy_with_many_answers()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(asyncio.Protocol, "127.0.0.1", port)
+    loop.call_soon(lambda: (transport.write(b"bye"), os._exit(0)))
+    loop.call_soon(print)
+    await loop.create_future()
+
+name, port = sys.argv[1:]
+load_implementation(name).new_event_loop().run_until_complete(main(name, int(port)))
+"""
+
+
+def test_a_process_that_ends_in_its_callback(impl):
+    root = Path(__file__).parents[2]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        done = run_python("-c", ENDS_IN_ITS_CALLBACK, impl.name, port, cwd=root)
+        assert (done.returncode, done.stderr) == (0, "")
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(5)
+            assert receive(peer, 100) == b"bye"
