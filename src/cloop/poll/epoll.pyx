@@ -211,7 +211,7 @@ cdef class EpollPoller(Poller):
                 read(self.wakefd, &count, sizeof(count))
                 continue
             events = self.events[i].events
-            self.fired[found].fd = <int>(data & 0xFFFFFFFF)
+            self.fired[found].fd = <int><uint32_t>data
             self.fired[found].gen = <uint32_t>(data >> 32)
             self.fired[found].mask = (
                 (READ if events & (EPOLLIN | EPOLLHUP | EPOLLERR) else 0)
