@@ -165,6 +165,8 @@ cdef class BaseLoop(Reactor):
 
     def _run_forever_cleanup(self):
         self.stopping = False
+        if self.current is not None:
+            self.leave(self)
         self.thread = 0
         self.know_pending()
         self.poller.leave()

@@ -65,8 +65,8 @@ cdef class Reactor:
         bint hooked                # the collector tells us before it looks at everything
 
         # Entries whose function is `sticky_run` may follow each other without the `leave` between:
-        # the task that was entered last stays the current one until something else runs. The upper
-        # room sets all three; `current` is None when nothing is entered.
+        # the task that was entered last stays the current one until something else runs or the loop
+        # may sleep. The upper room sets all three; `current` is None when nothing is entered.
         run_t sticky_run
         leave_t leave
         object current

@@ -288,7 +288,8 @@ cdef class Reactor:
                 retire(owner)
             if result == NoResult.EXC:
                 return self.leave_raising()
-        if self.current is not None:
+        # The next turn follows at once where something is ready, and nobody's code runs between.
+        if self.current is not None and (self.ready.count == 0 or self.stopping):
             self.leave(self)
         return NoResult.OK
 
@@ -327,6 +328,8 @@ cdef class Reactor:
     cdef NoResult run_at_end(self) except NoResult.EXC:
         cdef run_t run
         cdef PyObject *owner
+        if self.current is not None:
+            self.leave(self)
         self.ending = True
         try:
             while self.at_end.count:
@@ -377,6 +380,8 @@ cdef class Reactor:
 
     def _run_once(self):
         self.turn()
+        if self.current is not None:
+            self.leave(self)
 
     def _add_callback(self, Handle handle):
         if not handle.cancelled_:
