@@ -50,6 +50,7 @@ cdef class Future:
 
         NoResult set_up(self, object loop) except NoResult.EXC
         NoResult forget(self) except NoResult.EXC
+        NoResult report_not_retrieved(self) except NoResult.EXC
         NoResult refuse(self) except NoResult.EXC
         list entries(self)
         NoResult set_entries(self, list entries) except NoResult.EXC

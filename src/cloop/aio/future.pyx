@@ -173,15 +173,19 @@ cdef class Future:
 
     def __del__(self):
         if self.log_traceback:
-            self.log_traceback = False
-            context = {
-                "message": f"{type(self).__name__} exception was never retrieved",
-                "exception": self.exception_,
-                "future": self,
-            }
-            if self.source_traceback:
-                context["source_traceback"] = self.source_traceback
-            self.loop.call_exception_handler(context)
+            self.report_not_retrieved()
+
+    cdef NoResult report_not_retrieved(self) except NoResult.EXC:
+        self.log_traceback = False
+        context = {
+            "message": f"{type(self).__name__} exception was never retrieved",
+            "exception": self.exception_,
+            "future": self,
+        }
+        if self.source_traceback:
+            context["source_traceback"] = self.source_traceback
+        self.loop.call_exception_handler(context)
+        return NoResult.OK
 
     @property
     def __class__(self):

@@ -74,7 +74,9 @@ class Task(Future):
             if self.source_traceback:
                 context["source_traceback"] = self.source_traceback
             self.loop.call_exception_handler(context)
-        Future.__del__(self)
+        # Not Future.__del__, which would be looked up in the class.
+        if self.log_traceback:
+            self.report_not_retrieved()
 
     @property
     def __class__(self):
