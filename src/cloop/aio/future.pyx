@@ -27,8 +27,34 @@ cdef extern from *:
     """
     static long futures_live;
     CLOOP_FREELIST(futures, 256, &futures_live)
+
+    /* Cython makes the instance dict right after the object, for __cinit__ to drop it: one that is
+     * there already serves as well. */
+    static PyObject *(*futures_plain_alloc)(PyTypeObject *, Py_ssize_t);
+    static PyObject *futures_no_dict;
+    static int futures_without_dict;
+    static PyObject *futures_alloc_without_dict(PyTypeObject *type, Py_ssize_t n) {
+      PyObject *self = futures_plain_alloc(type, n);
+      futures_without_dict = self != NULL && futures_no_dict != NULL;
+      return self;
+    }
+    static inline PyObject *futures_new_dict(void) {
+      if (!futures_without_dict) return PyDict_New();
+      futures_without_dict = 0;
+      return Py_NewRef(futures_no_dict);
+    }
+    static inline void futures_set_up(PyTypeObject *type) {
+      futures_install(type);
+    #ifndef Py_GIL_DISABLED
+      futures_plain_alloc = type->tp_alloc;
+      futures_no_dict = PyDict_New();
+      PyErr_Clear();
+      type->tp_alloc = futures_alloc_without_dict;
+    #endif
+    }
+    #define PyDict_New futures_new_dict
     """
-    void install_free_list "futures_install"(PyTypeObject *type)
+    void install_free_list "futures_set_up"(PyTypeObject *type)
     long live "futures_live"
 
 snapshot.cloop_shared = snapshot.shared_snapshots()
@@ -91,7 +117,10 @@ cdef class FutureIter:
                 return future
             raise RuntimeError("await wasn't used with future")
         self.future = None
-        result = future.result()
+        if future.state != FINISHED or future.exception_ is not None:
+            exception = future.outcome()
+            raise exception
+        result = future.result_
         if result is None:
             raise StopIteration
         raise StopIteration(result)
@@ -342,7 +371,8 @@ cdef class Future:
     def remove_done_callback(self, fn, /):
         """Remove all instances of a callback. Returns how many there were."""
         if self.state != PENDING or self.waiter is None:
-            self.get_loop()
+            if self.loop is None:
+                self.get_loop()
             return 0
         cdef list kept = []
         # The comparison is user code: it may add and remove callbacks, which asyncio keeps up with

@@ -9,6 +9,8 @@ from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport Future
 from cloop.core.reactor cimport Node
 
+cdef object asyncio_task
+
 cdef class Task(Future):
     cdef:
         object coro
