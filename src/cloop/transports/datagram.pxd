@@ -58,6 +58,7 @@ cdef class DatagramTransport(BaseTransport):
         # next batch of one.
         int alone
         int lonely
+        bint keeps             # the protocol keeps what it gets
 
         list arrived           # (data, address) pairs that wait for their turn, the next one last
         object pending         # deque of (data, address) pairs to send, as asyncio's _buffer
@@ -66,6 +67,7 @@ cdef class DatagramTransport(BaseTransport):
         NoResult read_batch(self) except NoResult.EXC
         NoResult read_by_object(self) except NoResult.EXC
         NoResult read_failed(self) except NoResult.EXC
+        NoResult deliver(self, Batch batch, int i) except NoResult.EXC
         NoResult keep_rest(self, Batch batch, int first, int end) except NoResult.EXC
         NoResult deliver_arrived(self) except NoResult.EXC
 

@@ -12,8 +12,9 @@ from itertools import islice
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cloop._c.socket cimport (
     AF_INET,
@@ -34,7 +35,7 @@ from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport WRITE
 from cloop.transports.addr cimport Peer, new_peers, read_address
 from cloop.transports.base cimport error_from_errno, run_readable, would_block
-from cloop.transports.scratch cimport scratch_of
+from cloop.transports.scratch cimport bytes_memory, level_for, scratch_of, set_size
 
 cdef enum:
     # No packet of the internet is longer. Places are a little apart from multiples of that, or their
@@ -177,12 +178,30 @@ cdef class DatagramTransport(BaseTransport):
         try:
             while done < n and not self.closing and not self.paused:
                 done += 1
-                self.protocol.datagram_received(batch.data(done - 1),
-                                                batch.name(done - 1, self.peers))
+                self.deliver(batch, done - 1)
         finally:
             if done < n:
                 self.keep_rest(batch, done, n)
             batch.busy = False
+        return NoResult.OK
+
+    cdef NoResult deliver(self, Batch batch, int i) except NoResult.EXC:
+        """Tell the protocol of one, in a spare bytes object where it is known not to keep them."""
+        cdef Py_ssize_t size = batch.messages[i].msg_len
+        cdef int level = 0 if self.keeps else level_for(size)
+        cdef PyObject *data
+        name = batch.name(i, self.peers)
+        if level == 0:
+            self.protocol.datagram_received(batch.data(i), name)
+            return NoResult.OK
+        data = self.scratch.take(level)
+        memcpy(bytes_memory(data), batch.places[i].iov_base, size)
+        set_size(data, size)
+        try:
+            self.protocol.datagram_received(<object>data, name)
+        finally:
+            if not self.scratch.give(level, data):
+                self.keeps = True
         return NoResult.OK
 
     cdef NoResult keep_rest(self, Batch batch, int first, int end) except NoResult.EXC:

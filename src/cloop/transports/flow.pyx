@@ -102,6 +102,8 @@ cdef class Flow:
         """Take what was sent off the queue."""
         cdef list pieces = self.pieces
         cdef Py_ssize_t size
+        if sent == self.queued:
+            return self.drop_queue()
         self.queued -= sent
         sent += self.offset
         while self.first < len(pieces):

@@ -39,6 +39,7 @@ cdef extern from *:
     # A spare object becomes one of this size, which is not more than its capacity.
     void set_size "cloop_set_bytes_size"(PyObject *data, Py_ssize_t size)
     const bint CLOOP_CAN_REUSE
+    char *bytes_memory "PyBytes_AS_STRING"(PyObject *data)
 
 @cython.final
 cdef class Scratch:

@@ -15,6 +15,7 @@ cimport cython
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport NoResult
+from cloop._c.socket cimport iovec
 from cloop.transports.base cimport BaseTransport
 from cloop.transports.outbox cimport Outbox
 from cloop.transports.scratch cimport Scratch
@@ -66,6 +67,10 @@ cdef class StreamTransport(BaseTransport):
             return NoResult.OK
 
         NoResult send_queued(self) except NoResult.EXC
+        NoResult put_pieces(self, list pieces, Py_ssize_t total) except NoResult.EXC
+        bint send_joined(self, list pieces, Py_ssize_t total) except -1
+        Py_ssize_t sent_or_full(self, ssize_t sent) except -2
+        const char *join(self, iovec *vector, int n) noexcept
         Py_ssize_t send_batch(self, size_t *offered, int flags) except -2
         NoResult write_failed(self, object exception) except NoResult.EXC
         NoResult drained(self) except NoResult.EXC

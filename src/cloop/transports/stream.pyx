@@ -14,7 +14,10 @@ from asyncio.streams import StreamReaderProtocol
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
+from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject
+
+from libc.string cimport memcpy
 
 from cloop._c.pyapi cimport Py_DECREF
 from cloop._c.socket cimport (
@@ -37,7 +40,14 @@ from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, would_block
 from cloop.transports.outbox cimport GATHER_SIZE, HOLD_SIZE, MANY_TURNS, MANY_WRITES
-from cloop.transports.scratch cimport LEVELS, capacity_of, level_for, scratch_of, set_size
+from cloop.transports.scratch cimport (
+    LEVELS,
+    bytes_memory,
+    capacity_of,
+    level_for,
+    scratch_of,
+    set_size,
+)
 from cloop.transports.flow cimport MAX_PIECES, Flow
 
 cdef extern from *:
@@ -47,7 +57,6 @@ cdef extern from *:
     PyObject *call_method "PyObject_CallMethodOneArg"(object self, object name, object argument)
     # The exception is raised again by hand, when the spare object has been given back.
     PyObject *copied "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size)
-    char *bytes_memory "PyBytes_AS_STRING"(PyObject *data)
 
 cdef enum:
     # A BufferedProtocol that fills its buffer is read again in the same event until it has got so
@@ -56,6 +65,9 @@ cdef enum:
     READ_TIMES = 16
     # The same for many small pieces that wait, which a peer may take as fast as we send them.
     WRITE_BUDGET = 262144
+    # Pieces that are no more than this together are copied together: for each the kernel takes
+    # longer to look at than we to copy it.
+    JOIN_SIZE = 8192
 
 cdef object BufferedProtocol = protocols.BufferedProtocol
 cdef bint old_writelines = sys.version_info < (3, 12)
@@ -372,28 +384,63 @@ cdef class StreamTransport(BaseTransport):
         if not list_of_data:
             return
         # All of them first: one that is not bytes-like raises before anything is sent.
-        cdef list pieces = [data if isinstance(data, bytes) else bytes(memoryview(data))
-                            for data in list_of_data]
+        cdef list pieces = list_of_data if type(list_of_data) is list else list(list_of_data)
+        cdef Py_ssize_t total = 0
+        cdef Py_ssize_t i
+        for i in range(PyList_GET_SIZE(pieces)):
+            if not isinstance(pieces[i], bytes):
+                pieces = [data if isinstance(data, bytes) else bytes(memoryview(data))
+                          for data in pieces]
+                total = sum(map(len, pieces))
+                break
+            total += PyBytes_GET_SIZE(pieces[i])
         if self.conn_lost:
             self.count_lost_write()
-            return
+        elif total:
+            self.put_pieces(pieces, total)
+
+    cdef NoResult put_pieces(self, list pieces, Py_ssize_t total) except NoResult.EXC:
         cdef bint idle = self.queued == 0
+        if idle and total <= JOIN_SIZE and self.send_joined(pieces, total):
+            return NoResult.OK
         for piece in pieces:
             if piece:
                 self.queue(<bytes>piece, 0)
         if self.gathered and (self.queued > GATHER_SIZE or self.queued > self.high):
-            return self.settle()
-        if self.queued == 0:
-            return
+            return self.send_gathered()
         if idle:
             try:
                 self.send_queued()
             except OSError as exc:
-                self.write_failed(exc)
-                return
+                return self.write_failed(exc)
             if self.queued:
                 self.wait_writable()
-        self.may_pause()
+        return self.may_pause()
+
+    cdef bint send_joined(self, list pieces, Py_ssize_t total) except -1:
+        """Send small pieces as one: whether they are sent, or lost with the connection.
+
+        Else the kernel has taken none of them.
+        """
+        cdef char *end = self.scratch.memory
+        cdef ssize_t sent
+        cdef Py_ssize_t i, size
+        for i in range(PyList_GET_SIZE(pieces)):
+            size = PyBytes_GET_SIZE(pieces[i])
+            memcpy(end, PyBytes_AS_STRING(pieces[i]), size)
+            end += size
+        sent = send(self.live_fd(), self.scratch.memory, total, self.send_flags(total))
+        if sent == total:
+            return True
+        if sent > 0:
+            self.queue(PyBytes_FromStringAndSize(self.scratch.memory + sent, total - sent), 0)
+            self.wait_writable()
+            self.may_pause()
+            return True
+        if would_block():
+            return False
+        self.fatal_error(error_from_errno(), "Fatal write error on socket transport")
+        return True
 
     cdef NoResult send_queued(self) except NoResult.EXC:
         """Give the kernel what it takes, within the budget. Raises OSError."""
@@ -416,16 +463,32 @@ cdef class StreamTransport(BaseTransport):
         cdef iovec vector[MAX_PIECES]
         cdef msghdr message
         cdef ssize_t sent
+        cdef int n = self.gather(vector, offered)
+        if n > 1 and offered[0] <= JOIN_SIZE:
+            sent = send(self.live_fd(), self.join(vector, n), offered[0], flags)
+            return self.sent_or_full(sent)
         message.msg_name = message.msg_control = NULL
         message.msg_namelen = message.msg_controllen = message.msg_flags = 0
         message.msg_iov = vector
-        message.msg_iovlen = self.gather(vector, offered)
+        message.msg_iovlen = n
         sent = sendmsg(self.live_fd(), &message, flags)
+        return self.sent_or_full(sent)
+
+    cdef Py_ssize_t sent_or_full(self, ssize_t sent) except -2:
         if sent < 0:
             if would_block():
                 return -1
             PyErr_SetFromErrno(OSError)
         return sent
+
+    cdef const char *join(self, iovec *vector, int n) noexcept:
+        """Copy pieces together, into what nobody is receiving into at the moment."""
+        cdef char *end = self.scratch.memory
+        cdef int i
+        for i in range(n):
+            memcpy(end, vector[i].iov_base, vector[i].iov_len)
+            end += vector[i].iov_len
+        return self.scratch.memory
 
     cdef NoResult on_writable(self) except NoResult.EXC:
         if self.conn_lost:
