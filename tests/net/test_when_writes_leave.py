@@ -5,13 +5,16 @@ peers, and send them together. Nobody may tell by what arrives, in which order, 
 """
 
 import asyncio
+import ctypes
+import os
+import signal
 import socket
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support import tcp_pair, wait_until
+from tests.support import running_thread, tcp_pair, wait_until
 from tests.system.processes import run_python
 
 from .protocols import Recorder
@@ -334,3 +337,107 @@ def test_a_process_that_ends_in_its_callback(impl):
         with peer:
             peer.settimeout(5)
             assert receive(peer, 100) == b"bye"
+
+
+# ---- Not only callbacks write, and not every turn ends as it should
+
+
+def test_a_turn_inside_of_a_callback(run):
+    """It waits for what happens once the peer has got what the callback has written."""
+    heard = []
+
+    def turn_until_heard(transport):
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(5, heard.append, False)
+        while not heard:
+            loop._run_once()
+        timer.cancel()
+        transport.close()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, there = await a_chatty_one(lambda transport: None)
+        assert receive(there, 10) == b"0123456789"
+        protocol.last = turn_until_heard
+
+        def listen():
+            receive(there, 10)
+            loop.call_soon_threadsafe(heard.append, True)
+
+        with there, running_thread(listen):
+            there.send(b"?")
+            await protocol.lost
+
+    run(main())
+    assert heard == [True]
+
+
+def test_a_signal_handler_writes_before_the_loop_sleeps(run):
+    """The signal comes in a callback that runs no bytecode, the handler when the loop is to sleep."""
+    raise_signal = getattr(ctypes.CDLL(None), "raise")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, there = await a_chatty_one(lambda transport: None)
+        assert receive(there, 10) == b"0123456789"
+        old = signal.signal(signal.SIGUSR1, lambda *_: transport.write(b"signal"))
+        try:
+            with there:
+                timer = loop.call_later(0.05, raise_signal, signal.SIGUSR1)
+                try:
+                    assert await asyncio.to_thread(receive, there, 6) == b"signal"
+                finally:
+                    timer.cancel()
+                    transport.close()
+                    await protocol.lost
+        finally:
+            signal.signal(signal.SIGUSR1, old)
+
+    run(main())
+
+
+def test_a_thread_writes_while_the_loop_sleeps(run):
+    """Nobody shall do that, and many do."""
+
+    async def main():
+        transport, protocol, there = await a_chatty_one(lambda transport: None)
+        assert receive(there, 10) == b"0123456789"
+
+        def write():
+            time.sleep(0.1)
+            transport.write(b"thread")
+            return receive(there, 6)
+
+        with there:
+            assert await asyncio.to_thread(write) == b"thread"
+            transport.close()
+            await protocol.lost
+
+    run(main())
+
+
+def test_a_callback_that_forks(impl):
+    """The child ends its run of the loop, and sends nothing again."""
+    done = run_python("-c", FORKS_IN_ITS_CALLBACK, impl.name, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "b'0123456789'\n")
+
+
+FORKS_IN_ITS_CALLBACK = """
+import asyncio, os, sys, warnings
+from tests.net.test_when_writes_leave import a_chatty_one, receive
+from tests.support import load_implementation
+
+def last(transport):
+    if os.fork() == 0:
+        sys.exit(0)
+    assert os.wait()[1] == 0
+
+async def main():
+    transport, protocol, there = await a_chatty_one(last)
+    transport.close()
+    await protocol.lost
+    return receive(there, 1000)
+
+warnings.simplefilter("ignore")
+print(load_implementation(sys.argv[1]).new_event_loop().run_until_complete(main()))
+"""

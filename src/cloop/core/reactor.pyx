@@ -17,9 +17,10 @@ Derived in its rules and messages from CPython's asyncio/base_events.py and sele
 """
 
 import gc
+import os
 import sys
 import weakref
-from asyncio import base_events, coroutines
+from asyncio import base_events, coroutines, events
 from asyncio.tasks import Task
 
 from cpython.long cimport PyLong_AsDouble
@@ -61,6 +62,17 @@ def track_before_collection(phase, info):
     if phase == "start" and info["generation"] >= looks_at_all:
         for loop in list(hooked_loops):
             (<Reactor>loop).track_all()
+
+
+def _before_fork():
+    """What the turn's callbacks have left for its end comes before a fork inside of one of them: if
+    it was done later, the child would do it again."""
+    loop = events._get_running_loop()
+    if isinstance(loop, Reactor) and (<Reactor>loop).at_end.count:
+        (<Reactor>loop).run_at_end()
+
+
+os.register_at_fork(before=_before_fork)
 
 
 # The same function called without a check after it: run_ready looks at the result itself, so that
@@ -200,7 +212,8 @@ cdef class Reactor:
 
     cdef NoResult turn(self) except NoResult.EXC:
         cdef ns_t timeout_ns = -1
-        if self.ready.count or self.stopping or self.inbox.has_any():
+        # A turn inside of a callback begins with what its callbacks have left for their turn's end.
+        if self.ready.count or self.stopping or self.inbox.has_any() or self.at_end.count:
             timeout_ns = 0
         elif self.timers.count:
             self.timers.prune()
@@ -220,6 +233,8 @@ cdef class Reactor:
                 self.run_ready()
         finally:
             if self.at_end.count:
+                if self.current is not None:
+                    self.leave(self)
                 self.run_at_end()
         return NoResult.OK
 
@@ -237,7 +252,8 @@ cdef class Reactor:
         else:
             # A signal that came since a callback in C ran has not been seen by the interpreter.
             PyErr_CheckSignals()
-            if self.ready.count or self.stopping or not self.inbox.fall_asleep():
+            if (self.ready.count or self.at_end.count or self.stopping
+                    or not self.inbox.fall_asleep()):
                 timeout_ns = 0
         n = self.poller.wait(timeout_ns)
         self.inbox.awake()
@@ -328,18 +344,20 @@ cdef class Reactor:
     cdef NoResult run_at_end(self) except NoResult.EXC:
         cdef run_t run
         cdef PyObject *owner
-        if self.current is not None:
-            self.leave(self)
+        cdef object failure = None
         self.ending = True
-        try:
-            while self.at_end.count:
-                owner = self.at_end.pop(&run)
-                try:
-                    run(<object>owner)
-                finally:
-                    Py_DECREF(owner)
-        finally:
-            self.ending = False
+        while self.at_end.count:
+            owner = self.at_end.pop(&run)
+            try:
+                run(<object>owner)
+            except BaseException as exc:
+                # It may end the loop's run, and nobody would come back for the others.
+                failure = exc
+            finally:
+                Py_DECREF(owner)
+        self.ending = False
+        if failure is not None:
+            raise failure
         return NoResult.OK
 
     cdef NoResult leave_raising(self) except NoResult.EXC:

@@ -53,5 +53,5 @@ cdef class Outbox:
         # The flag for a send of `size` bytes that is about to be made.
         inline int flag_for(self, Reactor loop, Py_ssize_t size) noexcept:
             if self.holds and loop.ready.count and size <= HOLD_SIZE:
-                return CLOOP_MSG_MORE if loop.thread and not loop.ending else 0
+                return CLOOP_MSG_MORE if loop.in_own_thread() and not loop.ending else 0
             return 0

@@ -340,7 +340,7 @@ cdef class StreamTransport(BaseTransport):
             self.writes = 1
         if self.many_turns < MANY_TURNS or not self.may_gather or size > HOLD_SIZE:
             return False
-        if not loop.thread or loop.ending:
+        if loop.ending or not loop.in_own_thread():
             return False
         self.gathered = True
         self.run_at_end()
@@ -368,10 +368,11 @@ cdef class StreamTransport(BaseTransport):
             return NoResult.OK
         try:
             self.send_queued()
-        except OSError as exc:
+            if self.queued:
+                self.wait_writable()
+        except (OSError, MemoryError) as exc:
+            # The caller of write() is gone.
             return self.write_failed(exc)
-        if self.queued:
-            self.wait_writable()
         return self.may_pause()
 
     def writelines(self, list_of_data):
@@ -545,6 +546,7 @@ cdef class StreamTransport(BaseTransport):
         return NoResult.OK
 
     cdef NoResult release(self) except NoResult.EXC:
+        self.settle()
         # Before the socket is closed, which the waiter may be watching.
         cdef object waiter = self.empty_waiter
         if waiter is not None and not waiter.done():
