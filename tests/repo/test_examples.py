@@ -16,10 +16,18 @@ TOUR = "examples/tour.py"
 def run(*arguments: str) -> str:
     """The output of a Python program that must succeed, without a word on stderr."""
     command = [sys.executable, "-X", "dev", *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.stderr == ""
-    assert ended.returncode == 0
-    return ended.stdout
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as program:
+        try:
+            stdout, stderr = program.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            # Development mode writes every thread's stack then.
+            program.send_signal(signal.SIGABRT)
+            stdout, stderr = program.communicate()
+            pytest.fail(f"hangs after:\n{stdout}\nin:\n{stderr}")
+    assert stderr == ""
+    assert program.returncode == 0
+    return stdout
 
 
 @pytest.mark.parametrize(("command", "loop"), [(["-m", "cloop"], "cloop.loop.Loop"), ([], "asyncio.")])
