@@ -65,6 +65,7 @@ MODULES = [
     "aio/latch.pyx",
     "transports/addr.pyx",
     "transports/flow.pyx",
+    "transports/nodelay.pyx",
     "transports/outbox.pyx",
     "transports/scratch.pyx",
     "transports/base.pyx",

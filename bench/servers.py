@@ -8,12 +8,13 @@ import os
 import select
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
@@ -126,3 +127,34 @@ def in_turn(names: list[str], rounds: int, once: Callable[[str], T]) -> dict[str
                 left.remove(name)
         left = left[1:] + left[:1]  # so that nobody always comes after the same one
     return results
+
+
+@contextmanager
+def all_running(
+    names: list[str], start: Callable[[str], AbstractContextManager[T]]
+) -> Iterator[dict[str, T]]:
+    """What start(name) gives for every name, all at once; a name that fails is reported and left out.
+
+    An idle server costs nothing, and servers that live side by side can be measured in short turns, so
+    that what else the machine does falls on all of them alike.
+    """
+    with ExitStack() as stack:
+        servers = {}
+        for name in names:
+            try:
+                servers[name] = stack.enter_context(start(name))
+            except Failed as failure:
+                print(f"note: {name}: {failure}", file=sys.stderr)
+        yield servers
+
+
+def paired(rates: dict[str, list[float]], name: str, reference: str) -> float | None:
+    """The median, over the rounds, of a rate over that of `reference` in the same round."""
+    pairs = list(zip(rates.get(name, []), rates.get(reference, []), strict=False))
+    return statistics.median(rate / other for rate, other in pairs) if pairs else None
+
+
+def against_peers(rates: dict[str, list[float]], name: str, peers: Iterable[str]) -> float | None:
+    """The least of the paired ratios to the peers: the one to the best of them."""
+    ratios = [paired(rates, name, peer) for peer in peers]
+    return min((each for each in ratios if each is not None), default=None)

@@ -5,8 +5,10 @@
     python -m bench.echo.run --mode protocol --syscalls
     python -m bench.echo.run --mode udp
 
-The server has one core and the load generator another. Each round starts every server anew, one after the
-other; the table gives the medians of the rounds.
+The servers share one core and the load generator has another. All servers run the whole time; a round
+puts load on each of them in turn, for a fraction of a second. The table gives the medians of the rounds;
+the ratios are medians of the ratios within each round, so that a machine whose speed changes from second to
+second does not decide them.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ from bench.echo.setting import FLOOR, GRACE_S, Setting
 from bench.echo.syscalls import PerMessage, count_per_message, syscall_table
 from bench.loops import CLOOP
 from bench.machine import two_cores, usage_of
-from bench.servers import in_turn
-from bench.table import number, ratio, render
+from bench.servers import against_peers, all_running, in_turn, paired
+from bench.table import number, render
 from bench.tool import add_common_options, chosen_loops, new_parser, write_json
 
-WARM_UP_S = 0.3
+WARM_UP_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,44 +45,51 @@ class Rate:
 
     @classmethod
     def median(cls, rates: list[Rate]) -> Rate:
-        """The median of each figure by itself."""
-        return cls(*[statistics.median(getattr(rate, each.name) for rate in rates) for each in fields(cls)])
+        """The median of each figure by itself; of those counted in coarse ticks, the mean."""
+        return cls(
+            *[
+                (statistics.fmean if each.name in TICKED else statistics.median)(
+                    getattr(rate, each.name) for rate in rates
+                )
+                for each in fields(cls)
+            ]
+        )
 
+
+# CPU time is counted in ticks of 10 ms, which are a good part of one measurement.
+TICKED = ("user_us", "system_us", "busy")
 
 # The columns of the table that show a figure as it is, and their decimals.
 COLUMNS = {"p50_us": 1, "p99_us": 1, "user_us": 2, "system_us": 2, "page_faults": 3, "busy": 2}
 
 
-def measure(setting: Setting, name: str, seconds: float) -> Rate:
-    """One measurement of one server."""
-
-    def use(address: str, pid: int) -> Rate:
-        before = usage_of(pid)
-        limit_s = seconds + WARM_UP_S + GRACE_S
-        load = setting.load(address, "-d", str(seconds), "-w", str(WARM_UP_S), time_limit_s=limit_s)
-        used, messages = usage_of(pid) - before, max(load["total"], 1)
-        return Rate(
-            messages_per_s=load["messages_per_s"],
-            p50_us=load["p50_us"],
-            p99_us=load["p99_us"],
-            user_us=used.user_us / messages,
-            system_us=used.system_us / messages,
-            page_faults=used.faults / messages,
-            busy=(used.user_us + used.system_us) / 1e6 / (load["seconds"] + WARM_UP_S),
-        )
-
-    return setting.with_server(name, use)
+def measure(setting: Setting, server: tuple[str, int], seconds: float) -> Rate:
+    """One measurement of one server, given by its address and pid."""
+    address, pid = server
+    before = usage_of(pid)
+    limit_s = seconds + WARM_UP_S + GRACE_S
+    load = setting.load(address, "-d", str(seconds), "-w", str(WARM_UP_S), time_limit_s=limit_s)
+    used, messages = usage_of(pid) - before, max(load["total"], 1)
+    return Rate(
+        messages_per_s=load["messages_per_s"],
+        p50_us=load["p50_us"],
+        p99_us=load["p99_us"],
+        user_us=used.user_us / messages,
+        system_us=used.system_us / messages,
+        page_faults=used.faults / messages,
+        busy=(used.user_us + used.system_us) / 1e6 / (load["seconds"] + WARM_UP_S),
+    )
 
 
-def rate_table(medians: dict[str, Rate | None]) -> str:
+def rate_table(measured: dict[str, list[Rate]]) -> str:
     """A row a server: its rate, over the floor's and over the best peer's, latencies, costs per message."""
-    rates = {name: rate.messages_per_s for name, rate in medians.items() if rate}
-    best_peer = max((rate for name, rate in rates.items() if name not in (FLOOR, CLOOP)), default=None)
+    rates = {name: [rate.messages_per_s for rate in of_one] for name, of_one in measured.items()}
+    peers = [name for name in rates if name not in (FLOOR, CLOOP)]
     rows = []
-    for name, median in medians.items():
-        per_s = rates.get(name)
-        row = [name, number(per_s)]
-        row += [number(ratio(per_s, reference), 2) for reference in (rates.get(FLOOR), best_peer)]
+    for name, of_one in measured.items():
+        median = Rate.median(of_one) if of_one else None
+        row = [name, number(median.messages_per_s if median else None)]
+        row += [number(paired(rates, name, FLOOR), 2), number(against_peers(rates, name, peers), 2)]
         row += [number(getattr(median, column, None), digits) for column, digits in COLUMNS.items()]
         rows.append(row)
     titles = [column.replace("_", " ") for column in COLUMNS]
@@ -89,8 +98,11 @@ def rate_table(medians: dict[str, Rate | None]) -> str:
 
 def report_rates(setting: Setting, names: list[str], args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print the rates; return them for the file."""
-    rates = in_turn(names, args.rounds, lambda name: measure(setting, name, args.seconds))
-    print(rate_table({name: Rate.median(measured) if measured else None for name, measured in rates.items()}))
+    with all_running(names, setting.server) as servers:
+        rates = in_turn(
+            list(servers), args.rounds, lambda name: measure(setting, servers[name], args.seconds)
+        )
+    print(rate_table(rates))
     return {name: [asdict(rate) for rate in measured] for name, measured in rates.items()}
 
 
@@ -106,7 +118,7 @@ def report_syscalls(setting: Setting, names: list[str], args: argparse.Namespace
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser("bench.echo.run", __doc__)
-    add_common_options(parser, seconds=3, rounds=5)
+    add_common_options(parser, seconds=0.25, rounds=15)
     parser.add_argument("--mode", choices=MODES, default="protocol", help="how the server is written")
     parser.add_argument("--size", type=int, default=1024, help="bytes in a message (default: 1024)")
     parser.add_argument("--connections", type=int, default=10, help="a message on each (default: 10)")

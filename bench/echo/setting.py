@@ -6,8 +6,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -39,15 +39,21 @@ class Setting:
             return [str(program("server")), address]
         return [sys.executable, "-m", "bench.echo.server", "--loop", name, "--mode", self.mode, address]
 
-    def with_server(self, name: str, use: Callable[[str, int], T], wrap: tuple[str, ...] = ()) -> T:
-        """Start a server, return use(its address, its pid), end it; `wrap` goes before its command."""
+    @contextmanager
+    def server(self, name: str, wrap: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
+        """A server while the block lasts: its address and its pid; `wrap` goes before its command."""
         with ExitStack() as stack:
             asked = "udp:0" if self.mode == "udp" else "0"
             if self.unix:
                 asked = f"unix:{stack.enter_context(tempfile.TemporaryDirectory())}/echo"
             command = [*wrap, *self.server_command(name, asked)]
             facts = told(stack.enter_context(running(command, self.server_core)))
-            return use(asked if self.unix else asked.removesuffix("0") + str(facts["port"]), facts["pid"])
+            yield asked if self.unix else asked.removesuffix("0") + str(facts["port"]), facts["pid"]
+
+    def with_server(self, name: str, use: Callable[[str, int], T], wrap: tuple[str, ...] = ()) -> T:
+        """Start a server, return use(its address, its pid), end it."""
+        with self.server(name, wrap) as (address, pid):
+            return use(address, pid)
 
     def load(self, address: str, *limits: str, time_limit_s: float) -> dict[str, float]:
         """Run the load generator, for as long as its options `limits` say, and return its figures."""

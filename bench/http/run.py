@@ -3,8 +3,9 @@
     python -m bench.http.run
     python -m bench.http.run --servers uvicorn --loops cloop,uvloop --seconds 60 --rounds 1
 
-The server has one core and wrk another. Each round starts every server anew, one after the other; the table
-gives the medians of the rounds, and the errors of all of them together.
+The servers share one core and wrk has another. All servers run the whole time, and a round puts load on each
+of them in turn; the table gives the medians of the rounds, the ratio as the median of the ratios within each
+round, and the errors of all of them together.
 """
 
 from __future__ import annotations
@@ -17,13 +18,24 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 
 from bench.loops import CLOOP, FACTORIES
 from bench.machine import rss_bytes, two_cores, usage_of
-from bench.servers import Failed, free_port, in_turn, listening, pinned_to, running
-from bench.table import number, ratio, render
+from bench.servers import (
+    Failed,
+    against_peers,
+    all_running,
+    free_port,
+    in_turn,
+    listening,
+    pinned_to,
+    running,
+)
+from bench.table import number, render
 from bench.tool import add_common_options, chosen_loops, new_parser, parse_names, write_json
 
 WARM_UP_S = 1
@@ -107,16 +119,23 @@ def wrk(port: int, connections: int, seconds: float, core: int | None) -> str:
 # -- measuring and reporting --------------------------------------------------------------------------------
 
 
-def measure(args: argparse.Namespace, server: str, loop: str) -> Rate:
-    """One measurement of one server under one loop."""
+@contextmanager
+def server_of(args: argparse.Namespace, server: str, loop: str) -> Iterator[tuple[int, int]]:
+    """A server under a loop, warmed up, while the block lasts: its port and its pid."""
     server_core, load_core = args.cores
     port = free_port()
     with running(SERVERS[server](loop, port), server_core) as process:
         listening(process, port)
         wrk(port, args.connections, WARM_UP_S, load_core)
-        before, rss_before = usage_of(process.pid), rss_bytes(process.pid)
-        text = wrk(port, args.connections, args.seconds, load_core)
-        used, rss_growth = usage_of(process.pid) - before, rss_bytes(process.pid) - rss_before
+        yield port, process.pid
+
+
+def measure(args: argparse.Namespace, servers: dict[str, tuple[int, int]], loop: str) -> Rate:
+    """One measurement of the server under one loop."""
+    port, pid = servers[loop]
+    before, rss_before = usage_of(pid), rss_bytes(pid)
+    text = wrk(port, args.connections, args.seconds, args.cores[1])
+    used, rss_growth = usage_of(pid) - before, rss_bytes(pid) - rss_before
     requests = int(found(r"(\d+) requests in", text)[1])
     return Rate(
         requests_per_s=float(found(r"Requests/sec:\s+([\d.]+)", text)[1]),
@@ -130,15 +149,12 @@ def measure(args: argparse.Namespace, server: str, loop: str) -> Rate:
 
 def rate_table(server: str, rates: dict[str, list[Rate]]) -> str:
     """A row a loop: its rate, over the best peer's, the medians of the other figures, all the errors."""
-    medians = {
-        loop: statistics.median(rate.requests_per_s for rate in measured)
-        for loop, measured in rates.items()
-        if measured
-    }
-    best_peer = max((rate for loop, rate in medians.items() if loop != CLOOP), default=None)
+    by_loop = {loop: [rate.requests_per_s for rate in measured] for loop, measured in rates.items()}
+    peers = [loop for loop in rates if loop != CLOOP]
     rows = []
     for loop, measured in rates.items():
-        row = [loop, number(medians.get(loop)), number(ratio(medians.get(loop), best_peer), 2)]
+        median = statistics.median(by_loop[loop]) if measured else None
+        row = [loop, number(median), number(against_peers(by_loop, loop, peers), 2)]
         for part, digits in COLUMNS.items():
             values = [getattr(rate, part) for rate in measured]
             row.append(number(statistics.median(values) if values else None, digits))
@@ -150,7 +166,7 @@ def rate_table(server: str, rates: dict[str, list[Rate]]) -> str:
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser("bench.http.run", __doc__)
-    add_common_options(parser, seconds=5, rounds=3)
+    add_common_options(parser, seconds=1, rounds=9)
     parser.add_argument("--servers", help=f"comma-separated, of {', '.join(SERVERS)} (default: both)")
     parser.add_argument("--connections", type=int, default=64, help="wrk keeps open (default: 64)")
     return parser.parse_args()
@@ -168,7 +184,8 @@ def main() -> None:
         if missing:
             print(f"left out: {server}: {', '.join(missing)} not installed", file=sys.stderr)
             continue
-        rates = in_turn(loops, args.rounds, partial(measure, args, server))
+        with all_running(loops, partial(server_of, args, server)) as servers:
+            rates = in_turn(list(servers), args.rounds, partial(measure, args, servers))
         print(f"{rate_table(server, rates)}\n")
         results[server] = {loop: [asdict(rate) for rate in measured] for loop, measured in rates.items()}
     setting = {"connections": args.connections, "seconds": args.seconds}

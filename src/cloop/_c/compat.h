@@ -31,6 +31,12 @@ static inline int64_t cloop_monotonic_ns(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static inline int64_t cloop_thread_ns(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
+}
+
 /* ---- Objects ------------------------------------------------------------------------------- */
 
 /* The exception that is set, taken: normalized, with its traceback. Unlike an `except` clause of

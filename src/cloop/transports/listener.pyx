@@ -28,7 +28,8 @@ from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ
 from cloop.transports.addr cimport address_of
 from cloop.transports.base cimport make_socket
-from cloop.transports.stream cimport StreamTransport, set_no_delay
+from cloop.transports.nodelay cimport set_no_delay
+from cloop.transports.stream cimport StreamTransport
 
 # More connections than this wait for the next turn, however long the backlog: each costs tens of
 # microseconds, and the connections that are open already want their turn.

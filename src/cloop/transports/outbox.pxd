@@ -7,24 +7,30 @@ ways, both of which begin only where the program's own past shows that they pay:
 
 * Held: the data is the kernel's as soon as write() returns (MSG_MORE), and a push at the end of the
   turn sends it. A process that blocks or ends inside its callback has lost nothing: the kernel
-  sends by itself, after 200 ms at most. The push is one more system call, about 0.3 us, so this is
-  done only where a message costs much more, and only while other callbacks wait to run.
+  sends by itself, after 200 ms at most. The push is one more system call, which costs more than it
+  spares where the peers are awake anyway; and whether they are depends on them, on the machine and
+  on the program. So it is tried: now and then the sends of one window are held, and where a message
+  took clearly less CPU time twice in a row, holding is what is done from then on, until a window of
+  plain sends is cheaper. Each failed try doubles the time to the next.
 * Gathered: a protocol that makes many small writes in each turn has them queued and sent by one
   system call. Streams are left out, since StreamWriter.write() promises to try at once.
 """
 
 cimport cython
 
-from cloop._c.clock cimport monotonic_ns, ns_t
+from cloop._c.clock cimport ns_t
 from cloop._c.socket cimport CLOOP_MSG_MORE
 from cloop.core.reactor cimport Reactor
 
 cdef enum:
-    # Sends from one look at the clock to the next, and how long one may take then for the sends to
-    # be held: below, the push is too much of it; above, the wake is too little, and who waits for
-    # the end of the turn waits too long.
-    SAMPLE = 64
-    HOLD_FROM_NS = 8000
+    # Sends in a window, at least: it ends with a turn, since what is held is paid for at its end.
+    WINDOW = 256
+    # Windows from one try of the other way to the next: at first, and at most.
+    FIRST_TRY = 4
+    LAST_TRY = 256
+    # A try has won where a message took less than this share (per cent) of the time before.
+    WIN_PERCENT = 93
+    # With messages that take longer than this, who waits for the end of the turn waits too long.
     HOLD_TO_NS = 200000
     # What is larger goes out at once.
     HOLD_SIZE = 16384
@@ -38,17 +44,26 @@ cdef enum:
 @cython.final
 cdef class Outbox:
     cdef:
-        bint holds         # the loop's messages cost what makes it worth while
-        int sends          # since `since`
-        ns_t since
+        bint holds         # sends are held, in this window
+        bint trying        # this window is a try of the way that is not usual
+        bint won           # the last try did better
+        int sends          # in this window
+        int windows        # until the next try
+        int pause          # windows from the last try to the next
+        ns_t since         # the thread's CPU time at the beginning of this window
+        ns_t before        # what a send took in the last window of the usual way; 0 if there was none
+
+        size_t turn        # of the last send
 
         # One more send.
-        inline void count(self) noexcept:
+        inline void count(self, Reactor loop) noexcept:
+            if self.sends >= WINDOW and self.turn != loop.turns:
+                self.end_window()
+            self.turn = loop.turns
             self.sends += 1
-            if self.sends >= SAMPLE:
-                self.sample()
 
-        void sample(self) noexcept
+        void end_window(self) noexcept
+        void end_try(self, ns_t each) noexcept
 
         # The flag for a send of `size` bytes that is about to be made.
         inline int flag_for(self, Reactor loop, Py_ssize_t size) noexcept:

@@ -75,5 +75,3 @@ cdef class StreamTransport(BaseTransport):
         NoResult write_failed(self, object exception) except NoResult.EXC
         NoResult drained(self) except NoResult.EXC
         NoResult shut_down(self) except NoResult.EXC
-
-cdef bint set_no_delay(object sock) except -1

@@ -4,8 +4,6 @@ Derived in its rules, order and messages from CPython's asyncio/selector_events.
 Agreement).
 """
 
-import _socket
-import socket
 import sys
 from asyncio import constants, protocols
 from asyncio.log import logger
@@ -21,25 +19,21 @@ from libc.string cimport memcpy
 
 from cloop._c.pyapi cimport Py_DECREF
 from cloop._c.socket cimport (
-    AF_INET,
-    AF_INET6,
-    IPPROTO_TCP,
     MSG_NOSIGNAL,
     SHUT_WR,
-    TCP_NODELAY,
     cloop_push,
     iovec,
     msghdr,
     recv,
     send,
     sendmsg,
-    setsockopt,
     shutdown,
 )
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, would_block
 from cloop.transports.outbox cimport GATHER_SIZE, HOLD_SIZE, MANY_TURNS, MANY_WRITES
+from cloop.transports.nodelay cimport set_no_delay
 from cloop.transports.scratch cimport (
     LEVELS,
     bytes_memory,
@@ -75,29 +69,6 @@ cdef bint old_writelines = sys.version_info < (3, 12)
 cdef str NOT_BYTES = (
     "data argument must be a bytes, bytearray, or memoryview object, not"
     if sys.version_info >= (3, 14) else "data argument must be a bytes-like object, not")
-# Past the properties of socket.socket, which make an enum member on each call.
-cdef object plain_family = _socket.socket.family.__get__
-cdef object plain_type = _socket.socket.type.__get__
-cdef object plain_proto = _socket.socket.proto.__get__
-cdef int STREAM = socket.SOCK_STREAM
-
-
-cdef bint is_tcp(object sock, bint plain) except -1:
-    # 0 is the family's own protocol. asyncio takes it for none; but a listening socket that was made
-    # by socket.socket() has it, and with it all that it accepts.
-    if plain:
-        return (plain_family(sock) in (AF_INET, AF_INET6) and plain_type(sock) == STREAM
-                and plain_proto(sock) in (0, IPPROTO_TCP))
-    return (sock.family in (AF_INET, AF_INET6) and sock.type == STREAM
-            and sock.proto in (0, IPPROTO_TCP))
-
-
-cdef bint set_no_delay(object sock) except -1:
-    """Small writes go out without waiting for the peer to acknowledge earlier ones; True if so."""
-    cdef int one = 1
-    if not is_tcp(sock, isinstance(sock, _socket.socket)):
-        return False
-    return setsockopt(sock.fileno(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0
 
 
 cdef class StreamTransport(BaseTransport):
@@ -349,7 +320,7 @@ cdef class StreamTransport(BaseTransport):
     cdef int send_flags(self, Py_ssize_t size) except -1:
         """Those for a send of `size` bytes, which is about to be made."""
         cdef int more
-        self.outbox.count()
+        self.outbox.count(self.loop)
         more = self.outbox.flag_for(self.loop, size)
         self.held = more != 0
         if more:
