@@ -15,7 +15,7 @@ from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport PY_VERSION_HEX, PyWeakref_NewRef
-from cloop.core.reactor cimport Node
+from cloop.core.ring cimport members_of
 
 cdef extern from *:
     """
@@ -31,9 +31,6 @@ cdef extern from *:
     }
     """
     int set_known(object d, object key, object value, Py_hash_t hash) except -1
-
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(PyObject *o)
 
 # 3.14 moved the current task from a dict of the module into the thread's state.
 cdef bint in_thread_state = PY_VERSION_HEX >= 0x030E0000
@@ -94,31 +91,9 @@ cdef NoResult register_loop(Reactor loop) except NoResult.EXC:
     return NoResult.OK
 
 
-cdef list tasks_of(Reactor loop):
-    """The tasks of a loop that are not done."""
-    cdef Node *node
-    cdef list found = []
-    # Keeping one may make the list grow, which may run the collector and so change the ring: count
-    # first, make room, then fill it in one go.
-    cdef Py_ssize_t size = 0
-    node = loop.tasks.next
-    while node != &loop.tasks:
-        size += 1
-        node = node.next
-    found = [None] * size
-    node = loop.tasks.next
-    while node != &loop.tasks and size > 0:
-        size -= 1
-        # One that is being freed is not to be had any more.
-        if Py_REFCNT(node.object) > 0:
-            found[size] = <object>node.object
-        node = node.next
-    return [task for task in found if task is not None]
-
-
 def live_references():
     """Weak references to the tasks of all of cloop's loops, as a list."""
-    return [PyWeakref_NewRef(task, None) for loop in list(loops) for task in tasks_of(loop)]
+    return [PyWeakref_NewRef(task, None) for loop in list(loops) for task in members_of(&(<Reactor>loop).tasks)]
 
 
 class ScheduledTasks(set):

@@ -7,7 +7,7 @@ for is done.
 
 from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport Future
-from cloop.core.reactor cimport Node
+from cloop.core.ring cimport Node
 
 cdef object asyncio_task
 

@@ -2,7 +2,7 @@
 
 The Server is the running version's own class, asyncio.base_events.Server: its rules of closing and
 waiting differ from version to version and so come exactly right. It starts and stops its sockets
-through the loop's `_start_serving` and `_stop_serving`, which are here.
+through the loop's `_start_serving` and `_stop_serving`, which are here. Its set of clients is ours.
 
 Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from cloop.api import dns, tls
 from cloop.api.connect import bind_error, check_stream
+from cloop.transports.clients import ClientSet
 from cloop.transports.listener import start_listening, stop_listening
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ async def make_server(
         server = Server(
             loop, sockets, protocol_factory, ssl, backlog, ssl_handshake_timeout, ssl_shutdown_timeout
         )
+        if hasattr(server, "_clients"):
+            server._clients = ClientSet()
         if start_serving:
             server._start_serving()  # type: ignore[attr-defined]
             # asyncio lets a turn pass here, and programs see that.

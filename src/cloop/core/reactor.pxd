@@ -4,7 +4,6 @@ See reactor.pyx for the order of a turn. Upper rooms push entries with `soon`, w
 through `watches`, and pass entries from other threads through `inbox`.
 """
 
-from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from cloop._c.clock cimport ns_t
@@ -12,30 +11,10 @@ from cloop._c.pyapi cimport NoResult
 from cloop.core.handle cimport Handle
 from cloop.core.inbox cimport Inbox
 from cloop.core.ready cimport Ready, run_t
+from cloop.core.ring cimport Node
 from cloop.core.timer cimport TimerHandle, TimerHeap
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport Poller
-
-# A ring through live objects of an upper room (its tasks), which are not kept alive by it. The head
-# lies in the Reactor; an object takes itself out when it is done or freed.
-cdef struct Node:
-    Node *previous
-    Node *next
-    PyObject *object
-
-cdef inline void link_node(Node *head, Node *node, object owner) noexcept:
-    node.object = <PyObject *>owner
-    node.previous = head.previous
-    node.next = head
-    head.previous.next = node
-    head.previous = node
-
-cdef inline void unlink_node(Node *node) noexcept:
-    """Take a node out of its ring; does nothing where it is in none."""
-    if node.next != NULL:
-        node.previous.next = node.next
-        node.next.previous = node.previous
-        node.next = node.previous = NULL
 
 # A loop that does not run may be garbage, so its handles are tracked by the collector; but of one
 # that is being filled with many before it runs, those from this number on are tracked only when a

@@ -42,6 +42,7 @@ from cloop._c.pyapi cimport (
     cloop_track,
 )
 from cloop.core.handle cimport caller_stack, drop, keep_context, new_handle, retire, run_handle
+from cloop.core.ring cimport empty_ring, init_ring
 from cloop.core.timer cimport new_timer
 from cloop.poll.poller cimport READ, WRITE
 
@@ -96,12 +97,10 @@ cdef class Reactor:
         self.watches = WatchTable(self.poller)
         self.inbox = Inbox(self.poller)
         self.slow_callback_duration = 0.1
-        self.tasks.next = self.tasks.previous = &self.tasks
+        init_ring(&self.tasks)
 
     def __dealloc__(self):
-        # Tasks that die in the same collection may come after us.
-        while self.tasks.next != NULL and self.tasks.next != &self.tasks:
-            unlink_node(self.tasks.next)
+        empty_ring(&self.tasks)
 
     # ---- Scheduling
 

@@ -23,6 +23,7 @@ from cloop._c.pyapi cimport NoResult
 from cloop._c.socket cimport cloop_socket_number
 from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor
+from cloop.core.ring cimport Node
 from cloop.transports.flow cimport Flow
 
 # After a system call that failed: whether it is only to be tried again, and else the OSError.
@@ -43,6 +44,7 @@ cdef class BaseTransport(Flow):
         int conn_lost          # not 0: connection_lost is scheduled; counts writes after that
         uint32_t watched       # READ and WRITE, as they are in the fd table
         object server          # to be told when the connection is over; None on clients
+        Node node              # in the ring of the server's clients
         object lost_reason     # what connection_lost gets
 
         object context         # the one for everything (3.15), or None

@@ -7,7 +7,7 @@ Agreement).
 import _socket
 import socket
 import warnings
-from asyncio import base_events, constants, transports, trsock
+from asyncio import constants, transports, trsock
 from asyncio.log import logger
 
 from cpython.object cimport PyObject
@@ -29,7 +29,9 @@ from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with, enter_context, leave_context
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
+from cloop.core.ring cimport unlink_node
 from cloop.transports.addr cimport local_address
+from cloop.transports.clients cimport attach, detach
 
 cdef extern from *:
     # Returns NULL; declared as if it set nothing, so that the exception can be taken.
@@ -51,8 +53,6 @@ cdef object plain_init = _socket.socket.__init__
 cdef bint knows_slots = socket.socket.__slots__ == ["__weakref__", "_io_refs", "_closed"]
 cdef object TransportSocket = trsock.TransportSocket
 cdef object asyncio_transport = transports._FlowControlMixin
-# The server is told which transport it is from 3.13 on.
-cdef bint server_takes_transport = base_events.Server._attach.__code__.co_argcount == 2
 
 
 cdef object error_from_errno():
@@ -94,6 +94,7 @@ cdef class BaseTransport(Flow):
 
     def __dealloc__(self):
         global live
+        unlink_node(&self.node)
         if CLOOP_DEBUG:
             live -= 1
 
@@ -121,10 +122,7 @@ cdef class BaseTransport(Flow):
             self.take_socket(loop, sock)
             self.name_ends(extra)
             if server is not None:
-                if server_takes_transport:
-                    server._attach(self)
-                else:
-                    server._attach()
+                attach(server, &self.node, self)
                 self.server = server
         except BaseException:
             self.disclaim()
@@ -375,10 +373,7 @@ cdef class BaseTransport(Flow):
             self.close_file()
         finally:
             if server is not None:
-                if server_takes_transport:
-                    server._detach(self)
-                else:
-                    server._detach()
+                detach(server, &self.node, self)
         return NoResult.OK
 
     cdef NoResult close_file(self) except NoResult.EXC:

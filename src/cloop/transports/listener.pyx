@@ -163,8 +163,8 @@ cdef class Listener:
         cdef object protocol = None
         try:
             protocol = self.protocol_factory()
-            StreamTransport(self.loop, sock, protocol, None, {"peername": peername}, self.server,
-                            context, self.no_delay)
+            StreamTransport.__new__(StreamTransport, self.loop, sock, protocol, None,
+                                    {"peername": peername}, self.server, context, self.no_delay)
         except BaseException as exc:
             sock.close()
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):

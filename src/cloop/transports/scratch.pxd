@@ -10,7 +10,7 @@ one. A protocol that keeps what it gets has its messages copied out again, in ob
 cimport cython
 from cpython.object cimport PyObject
 
-from cloop._c.pyapi cimport Py_DECREF, Py_REFCNT
+from cloop._c.pyapi cimport NoResult, Py_DECREF, Py_REFCNT
 from cloop.core.reactor cimport Reactor
 from cloop.transports.outbox cimport Outbox
 
@@ -49,7 +49,14 @@ cdef class Scratch:
         PyObject *spare[LEVELS + 1]
         Py_ssize_t expected    # about how much the sock_ methods got lately; kept by them
         Outbox outbox          # when what they write leaves
+        # The class of the protocol that was set last, and what it is: servers have one.
+        object protocol_class
+        bint buffered          # a BufferedProtocol
+        bint streams           # that of asyncio's streams
         object batch           # what datagram transports receive many at once into; see there
+
+        # Knows the class of a protocol from then on.
+        NoResult learn(self, object protocol) except NoResult.EXC
 
         # A bytes object of `512 << level` bytes that nobody else holds. The reference is the caller's.
         inline PyObject *take(self, int level) except NULL:

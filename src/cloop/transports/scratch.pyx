@@ -1,5 +1,8 @@
 """What transports receive into; scratch.pxd is the manual."""
 
+from asyncio.protocols import BufferedProtocol
+from asyncio.streams import StreamReaderProtocol
+
 from cpython.object cimport PyObject
 from libc.stdlib cimport free
 
@@ -35,6 +38,12 @@ cdef class Scratch:
         free(self.memory)
         for level in range(LEVELS + 1):
             Py_XDECREF(self.spare[level])
+
+    cdef NoResult learn(self, object protocol) except NoResult.EXC:
+        self.buffered = isinstance(protocol, BufferedProtocol)
+        self.streams = isinstance(protocol, StreamReaderProtocol)
+        self.protocol_class = type(protocol)
+        return NoResult.OK
 
     cdef PyObject *new_spare(self, int level) except NULL:
         return new_bytes(NULL, capacity_of(level))

@@ -5,9 +5,8 @@ Agreement).
 """
 
 import sys
-from asyncio import constants, protocols
+from asyncio import constants
 from asyncio.log import logger
-from asyncio.streams import StreamReaderProtocol
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -32,8 +31,8 @@ from cloop._c.socket cimport (
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, would_block
-from cloop.transports.outbox cimport GATHER_SIZE, HOLD_SIZE, MANY_TURNS, MANY_WRITES
 from cloop.transports.nodelay cimport set_no_delay
+from cloop.transports.outbox cimport GATHER_SIZE, HOLD_SIZE, MANY_TURNS, MANY_WRITES
 from cloop.transports.scratch cimport (
     LEVELS,
     bytes_memory,
@@ -63,7 +62,6 @@ cdef enum:
     # longer to look at than we to copy it.
     JOIN_SIZE = 8192
 
-cdef object BufferedProtocol = protocols.BufferedProtocol
 cdef bint old_writelines = sys.version_info < (3, 12)
 # The texts changed in 3.14.
 cdef str NOT_BYTES = (
@@ -89,8 +87,10 @@ cdef class StreamTransport(BaseTransport):
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
         self.settle()
         self.protocol = protocol
-        self.buffered = isinstance(protocol, BufferedProtocol)
-        self.may_gather = not isinstance(protocol, StreamReaderProtocol)
+        if type(protocol) is not self.scratch.protocol_class and protocol is not None:
+            self.scratch.learn(protocol)
+        self.buffered = self.scratch.buffered
+        self.may_gather = not self.scratch.streams
         self.many_turns = 0
         return NoResult.OK
 
