@@ -150,8 +150,9 @@ def all_running(
 
 def paired(rates: dict[str, list[float]], name: str, reference: str) -> float | None:
     """The median, over the rounds, of a rate over that of `reference` in the same round."""
-    pairs = list(zip(rates.get(name, []), rates.get(reference, []), strict=False))
-    return statistics.median(rate / other for rate, other in pairs) if pairs else None
+    pairs = zip(rates.get(name, []), rates.get(reference, []), strict=False)
+    ratios = [rate / other for rate, other in pairs if other > 0]
+    return statistics.median(ratios) if ratios else None
 
 
 def against_peers(rates: dict[str, list[float]], name: str, peers: Iterable[str]) -> float | None:

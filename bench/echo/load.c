@@ -1,13 +1,14 @@
 /* Load for an echo server: n connections, each with one message under way at a time, on epoll.
  *
- *     load [-c connections] [-i idle connections] [-r] [-s size] [-d seconds] [-w warm-up seconds]
- *          [-n messages] PORT | unix:/path | udp:PORT
+ *     load [-c connections] [-i idle connections] [-f floods] [-r] [-s size] [-d seconds]
+ *          [-w warm-up seconds] [-n messages] PORT | unix:/path | udp:PORT
  *
  * Prints one line of JSON: the messages echoed in all, those echoed in the measured time (after the warm-up),
  * a second's share of these, the median, 99th percentile and maximum of the time from send to the whole echo
  * in us, and the datagrams lost. With -n there is no warm-up, and it ends after that many messages instead of after a time
  * (-n 0: it connects and ends).
- * The idle connections send nothing. With -r each message has a connection of its own, which is closed after
+ * The idle connections send nothing. A flood sends as much as the server takes, without waiting for
+ * anything to come back, and throws away what does; it is not measured. With -r each message has a connection of its own, which is closed after
  * its echo; the time begins before connect.
  * Of UDP a connection is a connected socket, and its message a datagram; one that has not come back after
  * LOST_NS is counted as lost, and another is sent.
@@ -18,17 +19,18 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { BATCH = 256, RECEIVE = 256 * 1024, STEP_NS = 100, STEPS = 1000 * 1000, LOST_NS = 200 * 1000 * 1000 };
+enum { BATCH = 256, RECEIVE = 256 * 1024, FLOOD = 64 * 1024, STEP_NS = 100, STEPS = 1000 * 1000, LOST_NS = 200 * 1000 * 1000 };
 
 struct connection {
     int fd;
+    int floods;
     int checked; /* its first echo was right */
     size_t sent, received; /* of the message under way */
     int64_t started_ns;
 };
 
 static struct {
-    int connections, idle, reconnect;
+    int connections, idle, floods, reconnect;
     size_t size;
     double seconds, warm_up;
     long messages; /* -1: by time */
@@ -142,6 +144,15 @@ static int receive(struct connection *connection)
     return connection->received == options.size;
 }
 
+/* One step of a flood: little at a time, so that the others are measured in between. */
+static void flood(struct connection *connection, uint32_t events)
+{
+    if (events & EPOLLIN && recv(connection->fd, received, FLOOD, 0) == 0)
+        fail("the server closed a connection");
+    if (events & EPOLLOUT && send(connection->fd, received, FLOOD, MSG_NOSIGNAL) == -1 && !would_block())
+        die("send");
+}
+
 static void run(struct connection *all, int64_t start_ns, int64_t end_ns)
 {
     struct epoll_event events[BATCH];
@@ -157,6 +168,10 @@ static void run(struct connection *all, int64_t start_ns, int64_t end_ns)
         }
         for (int i = 0; i < count; i++) {
             struct connection *connection = events[i].data.ptr;
+            if (connection->floods) {
+                flood(connection, events[i].events);
+                continue;
+            }
             if (events[i].events & EPOLLOUT)
                 send_rest(connection);
             if (!(events[i].events & ~(uint32_t)EPOLLOUT) || !receive(connection))
@@ -189,10 +204,11 @@ static double percentile(double share)
 static void parse_options(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "c:i:rs:d:w:n:")) != -1) {
+    while ((option = getopt(argc, argv, "c:i:f:rs:d:w:n:")) != -1) {
         switch (option) {
         case 'c': options.connections = atoi(optarg); break;
         case 'i': options.idle = atoi(optarg); break;
+        case 'f': options.floods = atoi(optarg); break;
         case 'r': options.reconnect = 1; break;
         case 's': options.size = (size_t)atol(optarg); break;
         case 'd': options.seconds = atof(optarg); break;
@@ -203,7 +219,7 @@ static void parse_options(int argc, char **argv)
     }
     if (optind != argc - 1 || options.connections < 1 || options.size < 1) {
         fprintf(stderr,
-                "usage: %s [-c n] [-i n] [-r] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path | udp:PORT\n", argv[0]);
+                "usage: %s [-c n] [-i n] [-f n] [-r] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path | udp:PORT\n", argv[0]);
         exit(2);
     }
 }
@@ -230,9 +246,17 @@ int main(int argc, char **argv)
     poller = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
     for (int i = 0; i < options.connections && !options.reconnect; i++)
         connect_to(&all[i]);
-    struct connection idle;
+    struct connection idle = {0};
     for (int i = 0; i < options.idle; i++)
         connect_to(&idle);
+    struct connection *floods = calloc((size_t)options.floods + 1, sizeof *floods);
+    if (floods == NULL)
+        die("calloc");
+    for (int i = 0; i < options.floods; i++) {
+        connect_to(&floods[i]);
+        floods[i].floods = 1;
+        watch(EPOLL_CTL_MOD, &floods[i], EPOLLIN | EPOLLOUT);
+    }
 
     int by_count = options.messages >= 0;
     int64_t start_ns = now_ns() + (by_count ? 0 : (int64_t)(options.warm_up * 1e9));

@@ -123,6 +123,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=1024, help="bytes in a message (default: 1024)")
     parser.add_argument("--connections", type=int, default=10, help="a message on each (default: 10)")
     parser.add_argument("--idle", type=int, default=0, help="connections that send nothing (default: 0)")
+    parser.add_argument(
+        "--floods", type=int, default=0, help="connections that send without end, beside those"
+    )
     parser.add_argument("--reconnect", action="store_true", help="a connection for each message")
     parser.add_argument("--unix", action="store_true", help="over a unix socket instead of TCP")
     parser.add_argument("--syscalls", action="store_true", help="count system calls a message, under strace")
@@ -135,12 +138,21 @@ def main() -> None:
     loops = chosen_loops(args.loops)
     server_core, load_core = two_cores()
     setting = Setting(
-        args.mode, args.size, args.connections, args.unix, args.idle, args.reconnect, server_core, load_core
+        args.mode,
+        args.size,
+        args.connections,
+        args.unix,
+        args.idle,
+        args.floods,
+        args.reconnect,
+        server_core,
+        load_core,
     )
     if args.unix and args.mode == "udp":
         raise SystemExit("--mode udp has no unix sockets")
     where = "unix" if args.unix else "udp" if args.mode == "udp" else "tcp"
     more = f", {args.idle} idle" if args.idle else ""
+    more += f", {args.floods} floods" if args.floods else ""
     more += ", each for one message" if args.reconnect else ""
     print(f"{args.mode}, {args.size} bytes, {args.connections} connections{more}, {where}")
     report = report_syscalls if args.syscalls else report_rates

@@ -29,6 +29,7 @@ class Setting:
     connections: int
     unix: bool
     idle: int
+    floods: int
     reconnect: bool
     server_core: int | None
     load_core: int | None
@@ -58,7 +59,15 @@ class Setting:
     def load(self, address: str, *limits: str, time_limit_s: float) -> dict[str, float]:
         """Run the load generator, for as long as its options `limits` say, and return its figures."""
         command = [str(program("load")), "-c", str(self.connections), "-s", str(self.size)]
-        command += ["-i", str(self.idle), *(["-r"] if self.reconnect else []), *limits, address]
+        command += [
+            "-i",
+            str(self.idle),
+            "-f",
+            str(self.floods),
+            *(["-r"] if self.reconnect else []),
+            *limits,
+            address,
+        ]
         try:
             done = subprocess.run(
                 command,
