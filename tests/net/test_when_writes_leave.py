@@ -100,7 +100,7 @@ def test_the_callback_raises_after_small_writes(run, reports):
         raise ValueError("last")
 
     async def main():
-        transport, protocol, there = await a_chatty_one(last)
+        _transport, protocol, there = await a_chatty_one(last)
         with there:
             got = await asyncio.to_thread(receive, there, 1000)
             await protocol.lost
@@ -125,7 +125,7 @@ def test_the_loop_is_interrupted_after_small_writes(loop):
     task = loop.create_task(main())
     with pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(task)
-    transport, protocol, there = connection
+    transport, _protocol, there = connection
     with there:
         assert receive(there, 20) == b"0123456789" * 2
         transport.abort()
@@ -280,8 +280,7 @@ def test_answers_to_many_arrive_whole_and_in_order(run, size):
             await asyncio.sleep(0)
         expected = b"".join(bytes([i]) * (size + 2) for i in range(10))
         same = [
-            await asyncio.to_thread(receive, there, len(expected)) == expected
-            for _, there in connections
+            await asyncio.to_thread(receive, there, len(expected)) == expected for _, there in connections
         ]
         await finish(connections)
         return all(same)
