@@ -181,6 +181,30 @@ def test_an_error_wakes_the_writer(loop):
     assert seen == [True]
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_an_error_of_the_socket_does_not_end_the_watch(loop, direction):
+    """Called each turn while the error stands, and again for what comes after it."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock, socket.socket(type=socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        sock.connect(peer.getsockname())
+        address = peer.getsockname()
+        peer.close()
+        sock.setblocking(False)
+        sock.send(b"to nobody")
+        seen = []
+        add(loop, direction, sock, seen.append, "called")
+        for count in (1, 2, 3):
+            run_turn(loop)
+            assert len(seen) == count
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+        with socket.socket(type=socket.SOCK_DGRAM) as again:
+            again.bind(address)
+            again.sendto(b"data", sock.getsockname())
+            run_turn(loop)
+            assert len(seen) == 4 and sock.recv(10) == b"data"
+        assert remove(loop, direction, sock) is True
+
+
 def test_the_flags_of_the_file_are_left_alone(loop):
     """stdin and stdout are shared with other processes: O_NONBLOCK would reach them."""
     for direction, fd in zip(DIRECTIONS, os.pipe(), strict=True):

@@ -137,6 +137,43 @@ def test_the_first_reason_is_the_one(run):
     assert server_calls[-1] == ("lost", None)
 
 
+def test_an_error_before_a_close_is_the_reason(run, reports):
+    """What the protocol raised, whatever is done to the transport until it is told."""
+    error = KeyError("data")
+
+    class Fails(Recorder):
+        def data_received(self, data):
+            asyncio.get_running_loop().call_soon(self.transport.abort)
+            asyncio.get_running_loop().call_soon(self.transport.close)
+            raise error
+
+    async def main():
+        async with with_raw_peer(Fails) as (protocol, peer):
+            peer.send(b"data")
+            await protocol.lost
+            protocol.transport.abort()
+            await settle()
+            return protocol.calls
+
+    assert run(main()) == ["made", ("lost", error)]
+    assert reports.take_one()["exception"] is error
+
+
+def test_an_error_of_what_is_sent_after_a_close_is_the_reason(run):
+    """Closed with something in the buffer, it had no reason yet."""
+
+    async def main():
+        async with with_raw_peer() as (protocol, peer):
+            fill(protocol.transport)
+            protocol.transport.close()
+            peer.close()
+            error = await protocol.lost
+            return type(error), protocol.calls == ["made", ("lost", error)] or protocol.calls
+
+    kind, calls = run(main())
+    assert issubclass(kind, (BrokenPipeError, ConnectionResetError)) and calls is True
+
+
 def test_the_descriptor_is_closed_once(run):
     """A number that is given out again must not be closed by a transport that had it before."""
 

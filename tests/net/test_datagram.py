@@ -3,11 +3,12 @@
 import contextlib
 import errno
 import logging
+import re
 import socket
 
 import pytest
 
-from tests.support import PY313, settle, wait_until
+from tests.support import PY313, collect_garbage, settle, wait_until
 
 from .datagrams import (
     LARGEST,
@@ -395,6 +396,20 @@ def test_sending_while_closing(run):
                 assert await protocol.lost is None
 
     run(main())
+
+
+def test_unclosed(loop):
+    """The warning has the transport in it, and the socket is closed."""
+    transport, protocol = loop.run_until_complete(
+        loop.create_datagram_endpoint(Datagrams, local_addr=("127.0.0.1", 0))
+    )
+    sock = transport.get_extra_info("socket")
+    loop.close()
+    text = re.escape(f"unclosed transport {transport!r}")
+    with pytest.warns(ResourceWarning, match=f"^{text}$"):
+        del transport, protocol
+        collect_garbage()
+    assert sock.fileno() == -1
 
 
 def test_sending_after_the_end(run, impl):

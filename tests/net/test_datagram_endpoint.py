@@ -148,6 +148,17 @@ def test_no_path(run, which):
     assert (type(exc), str(exc)) == (TypeError, "string is expected")
 
 
+@pytest.mark.parametrize("port", [65_536, -1, 1 << 70])
+@pytest.mark.parametrize("which", ["local_addr", "remote_addr"])
+def test_a_port_that_does_not_fit(run, which, port):
+    async def main():
+        with pytest.raises(OverflowError):
+            async with endpoint(**{which: ("127.0.0.1", port)}):
+                pass
+
+    run(main())
+
+
 def test_two_families(run):
     exc = run(refused(local_addr=("127.0.0.1", 0), remote_addr=("::1", 80)))
     assert (type(exc), str(exc)) == (ValueError, "can not get address information")

@@ -1,5 +1,6 @@
 """What a datagram endpoint receives, one by one and in a flood, where it takes many at once."""
 
+import asyncio
 import socket
 
 import pytest
@@ -116,6 +117,26 @@ def test_pausing(run, at):
                 assert await protocol.wait_for(61) == numbered(61)
 
     run(main())
+
+
+def test_paused_in_connection_made(run):
+    class Paused(Datagrams):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.pause_reading()
+
+    async def main():
+        with plain_socket() as peer:
+            async with endpoint(Paused, local_addr=("127.0.0.1", 0)) as protocol:
+                for data in numbered(20):
+                    peer.sendto(data, name_of(protocol))
+                await asyncio.sleep(0.005)
+                assert protocol.data == [] and not protocol.transport.is_reading()
+                protocol.transport.resume_reading()
+                assert protocol.transport.is_reading()
+                return await protocol.wait_for(20)
+
+    assert run(main()) == numbered(20)
 
 
 @pytest.mark.parametrize("how", ["close", "abort"])

@@ -313,6 +313,25 @@ def test_not_resumed_by_an_abort(run):
     assert run(main()) == ["made", "pause", ("lost", None)]
 
 
+@pytest.mark.parametrize(("how", "expected"), [("abort", []), ("close", ["resume"])])
+def test_ended_in_pause_writing(run, how, expected):
+    """Who aborts is not resumed; who closes hears that the queue is short again."""
+
+    class Ends(Recorder):
+        def pause_writing(self):
+            super().pause_writing()
+            getattr(self.transport, how)()
+
+    async def main():
+        async with with_raw_peer(Ends) as (protocol, peer):
+            protocol.transport.write(bytes(5_000_000))
+            await read_all(peer)
+            await protocol.lost
+            return protocol.calls
+
+    assert run(main()) == ["made", "pause", *expected, ("lost", None)]
+
+
 def test_paused_before_write_returns_and_resumed_by_an_event(run):
     async def main():
         async with with_raw_peer() as (protocol, peer):

@@ -5,6 +5,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import termios
 import tty
 
 import pytest
@@ -187,8 +188,12 @@ def test_standard_input_and_output(impl):
 def test_standard_input_and_output_of_a_terminal(impl):
     """Both are the same open file."""
     master, slave = os.openpty()
-    tty.setraw(slave)
-    os.write(master, b"over a terminal\n")
+    mode = termios.tcgetattr(slave)
+    mode[tty.OFLAG] &= ~termios.OPOST
+    mode[tty.LFLAG] &= ~termios.ECHO
+    termios.tcsetattr(slave, termios.TCSANOW, mode)
+    # With a Ctrl-D: closing the terminal ends the program's input with an error as often as not.
+    os.write(master, b"over a terminal\n\x04")
     with subprocess.Popen(
         filter_command(impl), env=environment(), stdin=slave, stdout=slave, stderr=subprocess.PIPE
     ) as process:
@@ -196,9 +201,8 @@ def test_standard_input_and_output_of_a_terminal(impl):
         received = b""
         while len(received) < 16:
             received += os.read(master, 100)
-        # The end of file, for the program.
-        os.close(master)
         _, errors = process.communicate(timeout=SECONDS)
+        os.close(master)
     assert (received, errors, process.returncode) == (b"OVER A TERMINAL\n", b"", 0)
 
 

@@ -340,6 +340,31 @@ def test_serve_forever_until_cancelled(loop, run):
     assert run(main()) == (False, ())
 
 
+def test_clients_stay_when_serve_forever_is_cancelled(loop, run):
+    """From 3.12 on it ends when they have gone."""
+
+    async def main():
+        factory = Accepting()
+        server = await loop.create_server(factory, "127.0.0.1", 0)
+        task = asyncio.create_task(server.serve_forever())
+        client = await connect(server)
+        accepted = await factory.wait()
+        task.cancel()
+        await asyncio.sleep(0.01)
+        waits = not task.done()
+        client.transport.write(b"still")
+        await accepted.wait_for_data(5)
+        accepted.transport.write(b"here")
+        assert await client.wait_for_data(4) == b"here"
+        client.transport.close()
+        await accepted.lost
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+        return waits
+
+    assert run(main()) is PY312
+
+
 def test_serve_forever_ends_by_close(loop, run):
     async def main():
         server = await loop.create_server(Recorder, "127.0.0.1", 0)

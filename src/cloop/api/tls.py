@@ -29,6 +29,20 @@ except ImportError:  # a Python that was built without OpenSSL
     ssl = None  # type: ignore[assignment]
 
 
+class SSLProtocol(sslproto.SSLProtocol):
+    """asyncio's, which loses data where a protocol's buffer is no memoryview.
+
+    It receives into a slice of the buffer, and a bytearray's slice is a copy.
+    https://github.com/python/cpython/issues/156275
+    """
+
+    def _set_app_protocol(self, app_protocol: BaseProtocol) -> None:
+        super()._set_app_protocol(app_protocol)
+        if self._app_protocol_is_buffer:
+            get_buffer = app_protocol.get_buffer
+            self._app_protocol_get_buffer = lambda size: memoryview(get_buffer(size)).cast("B")
+
+
 def make_ssl_transport(
     loop: Loop,
     rawsock: socket,
@@ -45,7 +59,7 @@ def make_ssl_transport(
     context: Context | None = None,
 ) -> Transport:
     """A TLS transport over a connected socket; `waiter` is told when the handshake is over."""
-    ssl_protocol = sslproto.SSLProtocol(
+    ssl_protocol = SSLProtocol(
         loop,
         protocol,
         sslcontext,
@@ -84,7 +98,7 @@ async def start_tls(
     if not getattr(transport, "_start_tls_compatible", False):
         raise TypeError(f"transport {transport!r} is not supported by start_tls()")
     waiter = loop.create_future()
-    ssl_protocol = sslproto.SSLProtocol(
+    ssl_protocol = SSLProtocol(
         loop,
         protocol,
         sslcontext,
