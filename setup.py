@@ -29,6 +29,18 @@ if POLLER not in ("epoll", "kqueue"):
 BUILD_FOLDER = f"build/{POLLER}{'-debug' if DEBUG else ''}"
 PROCESSORS = os.cpu_count() or 1
 
+# Cython's own output compares signed with unsigned, leaves helpers unused, and from gcc 16 on seems to
+# call a function pointer of METH_O with four arguments; our header is clean under -Wall. (clang says
+# that it knows nothing of -Wmaybe-uninitialized.)
+WARNINGS = [
+    "-Wall",
+    "-Werror",
+    "-Wno-sign-compare",
+    "-Wno-unused-function",
+    "-Wno-unknown-warning-option",
+    "-Wno-maybe-uninitialized",
+]
+
 # Every compiler directive of the project, in one place. A file that overrides one says why.
 DIRECTIVES = {
     "language_level": 3,
@@ -85,10 +97,8 @@ def extension(path: str) -> Extension:
         include_dirs=["src/cloop/_c"],
         depends=["src/cloop/_c/compat.h", "src/cloop/_c/snapshot.h"],
         define_macros=[("CLOOP_DEBUG", "1" if DEBUG else "0")],
-        # Cython's own output compares signed with unsigned and leaves helpers unused; our header
-        # is clean under -Wall.
         extra_compile_args=["-O2", "-fno-semantic-interposition", "-fvisibility=hidden"]
-        + (["-Wall", "-Werror", "-Wno-sign-compare", "-Wno-unused-function"] if WERROR else []),
+        + (WARNINGS if WERROR else []),
     )
 
 
