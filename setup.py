@@ -33,6 +33,11 @@ EMULATED = POLLER == "kqueue" and sys.platform.startswith("linux")
 BUILD_FOLDER = f"build/{POLLER}{'-debug' if DEBUG else ''}"
 PROCESSORS = os.cpu_count() or 1
 
+FLAGS = ["-O2", "-fvisibility=hidden"]
+if sys.platform != "darwin":
+    # Says something about ELF only, and clang says so.
+    FLAGS.append("-fno-semantic-interposition")
+
 # Cython's own output compares signed with unsigned, leaves helpers unused, and from gcc 16 on seems to
 # call a function pointer of METH_O with four arguments; our header is clean under -Wall. (clang says
 # that it knows nothing of -Wmaybe-uninitialized.)
@@ -102,8 +107,7 @@ def extension(path: str) -> Extension:
         include_dirs=["src/cloop/_c", *(["tests/kqueue"] if emulated else [])],
         depends=["src/cloop/_c/compat.h", "src/cloop/_c/snapshot.h"],
         define_macros=[("CLOOP_DEBUG", "1" if DEBUG else "0")],
-        extra_compile_args=["-O2", "-fno-semantic-interposition", "-fvisibility=hidden"]
-        + (WARNINGS if WERROR else []),
+        extra_compile_args=FLAGS + (WARNINGS if WERROR else []),
     )
 
 
