@@ -2,12 +2,13 @@
 
 Settings, all from the environment:
 
-CLOOP_POLLER   epoll or kqueue; without it, the platform's own.
+CLOOP_POLLER   epoll or kqueue; without it, the platform's own. On Linux kqueue is an emulation, for
+               testing the poller (tests/kqueue).
 CLOOP_DEBUG    1 for a build that counts live handles, timers, watches and transports, asserts the
                invariants, and compiles our own C with -Wall -Werror.
 CLOOP_WERROR   1 for -Wall -Werror alone, as CI builds.
 CLOOP_ANNOTATE 1 writes Cython's HTML annotation beside each module's C file.
-CFLAGS, LDFLAGS   as ever; with libkqueue on Linux: CFLAGS=-I/usr/include/kqueue LDFLAGS=-lkqueue.
+CFLAGS, LDFLAGS   as ever.
 """
 
 import os
@@ -24,10 +25,30 @@ POLLER = os.environ.get("CLOOP_POLLER") or ("epoll" if sys.platform.startswith("
 if POLLER not in ("epoll", "kqueue"):
     raise SystemExit(f"CLOOP_POLLER must be epoll or kqueue, not {POLLER!r}")
 
+# Linux has no kqueue(2), but tests have an emulation of it.
+EMULATED = POLLER == "kqueue" and sys.platform.startswith("linux")
+
 # A folder for each kind of build: setuptools goes by the dates of files, and would take what was built
 # with other settings for up to date.
 BUILD_FOLDER = f"build/{POLLER}{'-debug' if DEBUG else ''}"
 PROCESSORS = os.cpu_count() or 1
+
+FLAGS = ["-O2", "-fvisibility=hidden"]
+if sys.platform != "darwin":
+    # Says something about ELF only, and clang says so.
+    FLAGS.append("-fno-semantic-interposition")
+
+# Cython's own output compares signed with unsigned, leaves helpers unused, and from gcc 16 on seems to
+# call a function pointer of METH_O with four arguments; our header is clean under -Wall. (clang says
+# that it knows nothing of -Wmaybe-uninitialized.)
+WARNINGS = [
+    "-Wall",
+    "-Werror",
+    "-Wno-sign-compare",
+    "-Wno-unused-function",
+    "-Wno-unknown-warning-option",
+    "-Wno-maybe-uninitialized",
+]
 
 # Every compiler directive of the project, in one place. A file that overrides one says why.
 DIRECTIVES = {
@@ -82,16 +103,14 @@ MODULES = [
 
 def extension(path: str) -> Extension:
     """One extension module from its path below src/cloop."""
+    emulated = EMULATED and path == "poll/kqueue.pyx"
     return Extension(
         "cloop." + path.rsplit(".", 1)[0].replace("/", "."),
-        ["src/cloop/" + path],
-        include_dirs=["src/cloop/_c"],
+        ["src/cloop/" + path, *(["tests/kqueue/kqueue.c"] if emulated else [])],
+        include_dirs=["src/cloop/_c", *(["tests/kqueue"] if emulated else [])],
         depends=["src/cloop/_c/compat.h", "src/cloop/_c/snapshot.h"],
         define_macros=[("CLOOP_DEBUG", "1" if DEBUG else "0")],
-        # Cython's own output compares signed with unsigned and leaves helpers unused; our header
-        # is clean under -Wall.
-        extra_compile_args=["-O2", "-fno-semantic-interposition", "-fvisibility=hidden"]
-        + (["-Wall", "-Werror", "-Wno-sign-compare", "-Wno-unused-function"] if WERROR else []),
+        extra_compile_args=FLAGS + (WARNINGS if WERROR else []),
     )
 
 

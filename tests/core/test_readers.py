@@ -205,6 +205,25 @@ def test_an_error_of_the_socket_does_not_end_the_watch(loop, direction):
         assert remove(loop, direction, sock) is True
 
 
+def test_a_pipe_that_nobody_reads_is_writable(loop):
+    """And stays so, until nobody waits for it any more or it is closed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    seen = []
+    loop.add_writer(writing, seen.append, 1)
+    for _ in range(3):
+        run_turn(loop)
+    assert seen == [1, 1, 1]
+    assert loop.remove_writer(writing) is True
+    run_turn(loop)
+    loop.add_writer(writing, seen.append, 2)
+    run_turn(loop)
+    os.close(writing)
+    run_turn(loop)
+    assert seen == [1, 1, 1, 2]
+    assert loop.remove_writer(writing) is True
+
+
 def test_the_flags_of_the_file_are_left_alone(loop):
     """stdin and stdout are shared with other processes: O_NONBLOCK would reach them."""
     for direction, fd in zip(DIRECTIONS, os.pipe(), strict=True):

@@ -243,9 +243,10 @@ struct cloop_socket_head {
 
 static inline int cloop_socket_number(PyObject *sock) { return ((struct cloop_socket_head *)sock)->number; }
 
-/* Accepts a connection, non-blocking and not inherited by children. */
+/* Accepts a connection, non-blocking and not inherited by children. Whoever has these flags has accept4(2):
+ * Linux and the BSDs, but not macOS. */
 static inline int cloop_accept(int fd, struct sockaddr *address, socklen_t *length) {
-#if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
+#if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
   return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 #else
   int connection = accept(fd, address, length);

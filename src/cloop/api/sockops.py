@@ -74,7 +74,11 @@ async def sock_connect(loop: Loop, sock: socket.socket, address: Any) -> None:
         address = infos[0][4]
     operation = sockio.connect(loop, sock, address)
     if operation is not None:
-        await operation
+        try:
+            await operation
+        finally:
+            # Its exception's traceback refers to this frame.
+            operation = None
 
 
 async def sock_accept(loop: Loop, sock: socket.socket) -> tuple[socket.socket, Any]:

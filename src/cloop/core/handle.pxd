@@ -23,6 +23,18 @@ cdef class Handle:
         object __weakref__
         bint cancelled_
 
+# What call_soon_threadsafe returns where asyncio has it (3.14), under asyncio's private name, which its
+# repr shows: cancel() and cancelled() of another thread wait for the end of a callback that is running.
+cdef class _ThreadSafeHandle(Handle):
+    cdef:
+        unsigned long runner   # the thread in which the callback runs now, or 0
+        object ended           # a threading.Event, where somebody waits for that to end
+
+cdef bint has_posted_handles
+# One to be run by run_posted; other threads hold it, so it is always tracked.
+cdef Handle new_posted_handle(object loop, object callback, tuple args, object context)
+cdef NoResult run_posted(object owner) except NoResult.EXC
+
 # Cancels a handle and frees what its callback holds.
 cdef NoResult drop(Handle self) except NoResult.EXC
 

@@ -4,6 +4,7 @@ Derived from CPython's asyncio/events.py (PSF License Agreement); messages and r
 """
 
 import sys
+import threading
 from asyncio import events, format_helpers
 
 from cpython.object cimport PyObject, PyTypeObject
@@ -12,6 +13,7 @@ from cloop._c.pyapi cimport (
     Py_DECREF,
     Py_TYPE,
     PyObject_GC_IsTracked,
+    PyThread_get_thread_ident,
     cloop_has_weakrefs,
     cloop_set_exception,
     cloop_take_exception,
@@ -25,6 +27,7 @@ cdef extern from *:
     """
     static long handles_live;
     CLOOP_FREELIST(handles, 256, &handles_live)
+    CLOOP_FREELIST(posted_handles, 64, &handles_live)
 
     /* Handles that have run and that nobody else held, with empty fields: the next ones. Unlike what
      * is in the free list they never died, which costs most. They have no lock, and the memory
@@ -45,6 +48,7 @@ cdef extern from *:
     """
     void install_free_list "handles_install"(PyTypeObject *type)
     void next_untracked "handles_next_untracked"()
+    void install_posted_free_list "posted_handles_install"(PyTypeObject *type)
     long live "handles_live"
 
     PyObject *take_spare()  # NULL if there is none
@@ -53,6 +57,9 @@ cdef extern from *:
 snapshot.cloop_shared = snapshot.shared_snapshots()
 
 cdef object asyncio_handle = events.Handle
+# 3.14 has it; before, a plain Handle came of call_soon_threadsafe.
+cdef object asyncio_posted_handle = getattr(events, "_ThreadSafeHandle", None)
+has_posted_handles = asyncio_posted_handle is not None
 cdef object format_callback = format_helpers._format_callback_source
 cdef object extract_stack = format_helpers.extract_stack
 # From some releases of 3.12 on, arguments are left out of the text unless debug mode is on.
@@ -143,7 +150,29 @@ cdef class Handle:
         return self.origin[0] if isinstance(self.origin, tuple) else self.origin
 
 
+cdef class _ThreadSafeHandle(Handle):
+    """A Handle of call_soon_threadsafe()."""
+
+    @property
+    def __class__(self):
+        return asyncio_posted_handle
+
+    def cancel(self):
+        """As Handle's; a call from another thread returns when the callback does not run (any more)."""
+        wait_for_end(self)
+        drop(self)
+
+    def cancelled(self):
+        """As Handle's, with the same wait."""
+        wait_for_end(self)
+        return self.cancelled_
+
+    def _run(self):
+        run_posted(self)
+
+
 install_free_list(<PyTypeObject *>Handle)
+install_posted_free_list(<PyTypeObject *>_ThreadSafeHandle)
 register("handles", &live)
 
 
@@ -171,6 +200,12 @@ cdef Handle new_handle(object loop, object callback, tuple args, object context,
         if untracked:
             next_untracked()
         self = Handle.__new__(Handle)
+    set_up(self, loop, callback, args, context)
+    return self
+
+
+cdef Handle new_posted_handle(object loop, object callback, tuple args, object context):
+    cdef _ThreadSafeHandle self = _ThreadSafeHandle.__new__(_ThreadSafeHandle)
     set_up(self, loop, callback, args, context)
     return self
 
@@ -227,6 +262,36 @@ cdef NoResult run_handle(object owner) except NoResult.EXC:
         # Whoever gets the report may keep it.
         cloop_track(<PyObject *>self)
         return report(self.loop, callback, args, self)
+    return NoResult.OK
+
+
+cdef NoResult run_posted(object owner) except NoResult.EXC:
+    cdef _ThreadSafeHandle self = <_ThreadSafeHandle>owner
+    keep_context(self)
+    self.runner = PyThread_get_thread_ident()
+    try:
+        return run_handle(self)
+    finally:
+        self.runner = 0
+        if self.ended is not None:
+            ended, self.ended = self.ended, None
+            ended.set()
+
+
+cdef NoResult wait_for_end(_ThreadSafeHandle self) except NoResult.EXC:
+    """Wait while the callback runs in another thread.
+
+    The GIL is what keeps a callback from beginning between the last look and what follows. asyncio has
+    a lock for each handle.
+    """
+    while self.runner != 0 and self.runner != PyThread_get_thread_ident():
+        if self.ended is None:
+            # Another thread may get the GIL meanwhile: have a look again.
+            ended = threading.Event()
+            if self.ended is None:
+                self.ended = ended
+        else:
+            self.ended.wait()
     return NoResult.OK
 
 

@@ -41,7 +41,17 @@ from cloop._c.pyapi cimport (
     cloop_take_exception,
     cloop_track,
 )
-from cloop.core.handle cimport caller_stack, drop, keep_context, new_handle, retire, run_handle
+from cloop.core.handle cimport (
+    caller_stack,
+    drop,
+    has_posted_handles,
+    keep_context,
+    new_handle,
+    new_posted_handle,
+    retire,
+    run_handle,
+    run_posted,
+)
 from cloop.core.ring cimport empty_ring, init_ring
 from cloop.core.timer cimport new_timer
 from cloop.poll.poller cimport READ, WRITE
@@ -129,10 +139,14 @@ cdef class Reactor:
         self.check_closed()
         if self.debug:
             self.check_callback(callback, "call_soon_threadsafe")
-        cdef Handle handle = new_handle(self, callback, args, context, self.leaves_untracked())
+        cdef Handle handle
+        if has_posted_handles:
+            handle = new_posted_handle(self, callback, args, context)
+        else:
+            handle = new_handle(self, callback, args, context, self.leaves_untracked())
         if self.debug:
             handle.origin = caller_stack()
-        self.soon_threadsafe(handle, run_handle)
+        self.soon_threadsafe(handle, run_posted if has_posted_handles else run_handle)
         return handle
 
     def call_later(self, delay, callback, *args, context=None):

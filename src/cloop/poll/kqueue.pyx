@@ -5,19 +5,24 @@ What the kernel does, and what follows:
 * Reading and writing are two filters of one descriptor, each with an entry of its own and each
   reported by itself: two records for one descriptor in one wait, which the loop may take one after
   the other.
-* Closing the last reference of a descriptor removes its entries; EV_DELETE then says ENOENT or
-  EBADF, which is what was wanted. kqueue watches the descriptor, not the file behind it, so a
-  duplicate never reports for it; but a record read before a close in the same turn may be old, and
-  carries its generation in udata.
+* Entries belong to a number: closing it removes them, and what has the number next is not watched.
+  EV_DELETE then says ENOENT or EBADF, which is what was wanted; and interest that stays is added
+  again whenever more is, for the file may be a new one. A record read before a close in the same
+  turn is old, and carries its generation in udata.
+* Adding an entry again changes its udata, and leaves its flags as they are: to make a lasting one of
+  a one-shot entry, it is deleted first. One that has fired is gone.
 * EV_EOF comes on the filter whose end is gone: for reading a half-close with data still to read,
-  for writing a peer that is gone. Both are readiness: the system call tells.
-* Some files can't be watched for some filter (EINVAL, ENODEV; a FIFO whose reader is gone gives
-  EPIPE for EVFILT_WRITE, which macOS reports although the entry was made): EPIPE is ignored, the
-  rest goes to the caller as the errno says.
+  for writing a peer that is gone. Both are readiness, and so is EV_ERROR: the system call tells.
+* Some files can't be watched for some filter (EINVAL, ENODEV), which goes to the caller as the errno
+  says. A pipe that nobody reads is refused for writing (EPIPE), where whoever waits has to learn it by
+  writing: it counts as writable. FreeBSD makes no entry then; old releases of macOS do
+  (https://github.com/tokio-rs/mio/issues/582), and may report twice.
+* A changelist is applied in order up to the first error, which is kevent's own where there is no room
+  for a record of it. There is none here, for with room it would return, and so use up, what has fired.
 * The time-out is a timespec: nanoseconds, and the kernel rounds up.
-* A one-shot entry is gone once it has fired. To make a lasting one of it, it is deleted first: adding
-  it again leaves its flags as they are.
-* A kqueue is not inherited by fork(2).
+* A kqueue is not inherited by fork(2): in a child its number is nobody's, or somebody else's.
+* EVFILT_USER: FreeBSD, macOS and DragonFly have had it for long, NetBSD has it from 10 on, OpenBSD in
+  its late releases.
 """
 
 cimport cython
@@ -25,9 +30,11 @@ from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EBADF, EINTR, EPIPE, errno
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from posix.fcntl cimport F_SETFD, FD_CLOEXEC, fcntl
+from posix.fcntl cimport F_GETFD, F_SETFD, FD_CLOEXEC, fcntl
 from posix.time cimport timespec
+from posix.types cimport pid_t
 from posix.unistd cimport close as close_fd
+from posix.unistd cimport getpid
 
 from cloop._c.clock cimport NS_PER_S, ns_t
 from cloop._c.kqueue cimport (
@@ -67,9 +74,14 @@ cdef class KqueuePoller(Poller):
     cdef:
         int kq
         kevent_s *events
+        pid_t process       # that has the kqueue
+        # Pipes that nobody reads and that are watched for writing: descriptor -> (generation, whether once).
+        dict broken
 
     def __cinit__(self):
         self.kq = -1
+        self.broken = {}
+        self.process = getpid()
         self.events = <kevent_s *>malloc(MAX_EVENTS * sizeof(kevent_s))
         self.fired = <Fired *>malloc(MAX_EVENTS * sizeof(Fired))
         if self.events == NULL or self.fired == NULL:
@@ -89,7 +101,7 @@ cdef class KqueuePoller(Poller):
         free(self.fired)
 
     cdef void close_fds(self) noexcept:
-        if self.kq >= 0:
+        if self.kq >= 0 and getpid() == self.process:
             close_fd(self.kq)
         self.kq = -1
 
@@ -98,41 +110,71 @@ cdef class KqueuePoller(Poller):
         return NoResult.OK
 
     cdef NoResult update(self, int fd, uint32_t gen, uint32_t old, uint32_t new) except NoResult.EXC:
-        # The same interest once more: the number may be a new file's.
-        cdef uint32_t changed = old ^ new or new
-        if changed & READ:
-            self.change(fd, EVFILT_READ, gen, EV_ADD if new & READ else EV_DELETE)
-        if changed & WRITE:
+        cdef uint32_t more = new & ~old
+        if more or new == old:
             try:
-                self.change(fd, EVFILT_WRITE, gen, EV_ADD if new & WRITE else EV_DELETE)
+                self.add(fd, gen, new, 0)
             except OSError:
-                if changed & READ:
-                    self.change(fd, EVFILT_READ, gen, EV_ADD if old & READ else EV_DELETE)
+                self.remove(fd, more)
                 raise
-        return NoResult.OK
+        return self.remove(fd, old & ~new)
 
     cdef NoResult arm(self, int fd, uint32_t gen, uint32_t direction, bint known) except NoResult.EXC:
-        return self.change(fd, EVFILT_READ if direction == READ else EVFILT_WRITE, gen,
-                           EV_ADD | EV_ONESHOT)
+        return self.add(fd, gen, direction, EV_ONESHOT)
 
     cdef NoResult make_lasting(self, int fd, uint32_t gen, uint32_t old,
                                uint32_t new) except NoResult.EXC:
-        self.update(fd, gen, old, 0)
-        return self.update(fd, gen, 0, new)
+        self.remove(fd, old)
+        try:
+            return self.add(fd, gen, new, 0)
+        except OSError:
+            self.remove(fd, new)
+            try:
+                self.add(fd, gen, old, EV_ONESHOT)
+            except OSError:
+                # It was an earlier file's.
+                pass
+            raise
 
-    cdef NoResult change(self, int fd, short filter, uint32_t gen,
-                         unsigned short flags) except NoResult.EXC:
+    cdef NoResult add(self, int fd, uint32_t gen, uint32_t mask,
+                      unsigned short flags) except NoResult.EXC:
+        """Watch for all of a mask."""
+        cdef kevent_s changes[2]
+        cdef int n = 0
+        if mask & READ:
+            fill(&changes[n], fd, EVFILT_READ, EV_ADD | flags, gen)
+            n += 1
+        if mask & WRITE:
+            # The last, so that the rest is done where it is refused.
+            fill(&changes[n], fd, EVFILT_WRITE, EV_ADD | flags, gen)
+            n += 1
+            if self.broken:
+                self.broken.pop(fd, None)
+        if kevent(self.kq, changes, n, NULL, 0, NULL) < 0:
+            if errno != EPIPE or not mask & WRITE:
+                PyErr_SetFromErrno(OSError)
+            self.broken[fd] = (gen, flags & EV_ONESHOT)
+        return NoResult.OK
+
+    cdef NoResult remove(self, int fd, uint32_t mask) except NoResult.EXC:
+        """Watch for nothing of a mask; never fails."""
         cdef kevent_s change
-        fill(&change, fd, filter, flags, gen)
-        if (kevent(self.kq, &change, 1, NULL, 0, NULL) < 0 and flags & EV_ADD
-                and errno != EPIPE):
-            PyErr_SetFromErrno(OSError)
+        if mask & READ:
+            fill(&change, fd, EVFILT_READ, EV_DELETE, 0)
+            kevent(self.kq, &change, 1, NULL, 0, NULL)
+        if mask & WRITE:
+            fill(&change, fd, EVFILT_WRITE, EV_DELETE, 0)
+            kevent(self.kq, &change, 1, NULL, 0, NULL)
+            if self.broken:
+                self.broken.pop(fd, None)
         return NoResult.OK
 
     cdef int wait(self, ns_t timeout_ns) except -1:
         cdef timespec timeout
         cdef timespec *limit = NULL
         cdef int n
+        if self.broken:
+            timeout_ns = 0
         if timeout_ns >= 0:
             # Some kernels refuse more than a few years; the loop waits again.
             timeout.tv_sec = <long>min(timeout_ns // NS_PER_S, <ns_t>86400)
@@ -145,10 +187,11 @@ cdef class KqueuePoller(Poller):
             with nogil:
                 n = kevent(self.kq, NULL, 0, self.events, MAX_EVENTS, limit)
         if n < 0:
-            if errno == EINTR:
-                return 0
-            PyErr_SetFromErrno(OSError)
-        return self.collect(n)
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+            n = 0
+        n = self.collect(n)
+        return self.collect_broken(n) if self.broken else n
 
     cdef int collect(self, int n) noexcept:
         cdef int i
@@ -161,6 +204,22 @@ cdef class KqueuePoller(Poller):
             self.fired[found].fd = <int>event.ident
             self.fired[found].gen = <uint32_t><uintptr_t>event.udata
             self.fired[found].mask = READ if event.filter == EVFILT_READ else WRITE
+            found += 1
+        return found
+
+    cdef int collect_broken(self, int found) except -1:
+        """Add the pipes that nobody reads to what has been found."""
+        for fd, (gen, once) in list(self.broken.items()):
+            if found == MAX_EVENTS:
+                break
+            if once or fcntl(fd, F_GETFD) < 0:
+                # Reported for the last time; or closed, which ends an interest without a report.
+                del self.broken[fd]
+                if not once:
+                    continue
+            self.fired[found].fd = fd
+            self.fired[found].gen = gen
+            self.fired[found].mask = WRITE
             found += 1
         return found
 

@@ -1,0 +1,195 @@
+/* kqueue(2) over poll(2), for testing on Linux the poller that macOS and the BSDs have.
+ *
+ * As slow as it is short: it goes through all entries at each wait. What a BSD does and Linux does not,
+ * it does: an entry belongs to a number, goes with the file that had it, and reports by itself; adding
+ * it again leaves its flags as they are; a pipe that nobody reads is refused for writing. What no poller
+ * asks for (times, processes, vnodes, EV_DISPATCH) is missing. Files that epoll refuses, which a BSD
+ * would watch, are refused here too, for the tests that run on Linux.
+ *
+ * libkqueue 2.3.1, which Debian has, is of no use: it refuses to watch a descriptor for reading and for
+ * writing (EPOLL_CTL_ADD says EEXIST; https://github.com/mheily/libkqueue/issues/29), and closes what a
+ * queue was made of in a thread of its own, some time later.
+ */
+#define _GNU_SOURCE
+#include "sys/event.h"
+
+#undef close
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+typedef struct {
+  struct kevent event;
+  dev_t device; /* of the file that had the number */
+  ino_t inode;
+} entry;
+
+typedef struct {
+  int fd;            /* an eventfd, raised by NOTE_TRIGGER */
+  struct kevent user;
+  entry *entries;
+  struct pollfd *polled; /* the eventfd, then the entries */
+  int count, size;
+} queue;
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static queue **queues; /* by number */
+static int queues_size;
+
+static queue *find_queue(int fd) {
+  queue *found = NULL;
+  pthread_mutex_lock(&mutex);
+  if (fd >= 0 && fd < queues_size) found = queues[fd];
+  pthread_mutex_unlock(&mutex);
+  return found;
+}
+
+int kqueue(void) {
+  queue *self = calloc(1, sizeof *self);
+  self->fd = eventfd(0, EFD_NONBLOCK);
+  if (self->fd < 0) {
+    free(self);
+    return -1;
+  }
+  pthread_mutex_lock(&mutex);
+  if (self->fd >= queues_size) {
+    queues = realloc(queues, (self->fd + 64) * sizeof *queues);
+    memset(queues + queues_size, 0, (self->fd + 64 - queues_size) * sizeof *queues);
+    queues_size = self->fd + 64;
+  }
+  queues[self->fd] = self;
+  pthread_mutex_unlock(&mutex);
+  return self->fd;
+}
+
+int kqueue_close(int fd) {
+  queue *self = find_queue(fd);
+  if (self != NULL) {
+    pthread_mutex_lock(&mutex);
+    queues[fd] = NULL;
+    pthread_mutex_unlock(&mutex);
+    free(self->entries);
+    free(self->polled);
+    free(self);
+  }
+  return close(fd);
+}
+
+static void drop(queue *self, int i) {
+  memmove(&self->entries[i], &self->entries[i + 1], (size_t)(--self->count - i) * sizeof *self->entries);
+}
+
+/* A number that was closed takes its entries with it. */
+static int is_closed(const entry *self) {
+  struct stat info;
+  return fstat((int)self->event.ident, &info) < 0 || info.st_dev != self->device || info.st_ino != self->inode;
+}
+
+/* The errno with which a file is refused, or 0. */
+static int refusal(const struct kevent *change, const struct stat *info) {
+  struct pollfd polled = {(int)change->ident, POLLOUT, 0};
+  if (S_ISREG(info->st_mode) || S_ISDIR(info->st_mode)) return EPERM;
+  if (S_ISCHR(info->st_mode) && major(info->st_rdev) == 1) return EPERM;
+  if (S_ISFIFO(info->st_mode) && change->filter == EVFILT_WRITE && poll(&polled, 1, 0) == 1 &&
+      polled.revents & POLLERR)
+    return EPIPE;
+  return 0;
+}
+
+static int add(queue *self, const struct kevent *change) {
+  struct stat info;
+  int refused;
+  if (fstat((int)change->ident, &info) < 0) return EBADF;
+  if ((refused = refusal(change, &info)) != 0) return refused;
+  if (self->count == self->size) {
+    self->size += 64;
+    self->entries = realloc(self->entries, self->size * sizeof *self->entries);
+    self->polled = realloc(self->polled, (self->size + 1) * sizeof *self->polled);
+  }
+  self->entries[self->count++] = (entry){*change, info.st_dev, info.st_ino};
+  return 0;
+}
+
+static int apply(queue *self, const struct kevent *change) {
+  uint64_t one = 1;
+  if (change->filter == EVFILT_USER) {
+    if (change->flags & EV_ADD) self->user = *change;
+    if (change->fflags & NOTE_TRIGGER && write(self->fd, &one, sizeof one) < 0 && errno != EAGAIN) return errno;
+    return 0;
+  }
+  for (int i = 0; i < self->count; i++) {
+    struct kevent *known = &self->entries[i].event;
+    if (known->ident != change->ident || known->filter != change->filter) continue;
+    if (is_closed(&self->entries[i])) {
+      drop(self, i);
+      break;
+    }
+    if (change->flags & EV_DELETE)
+      drop(self, i);
+    else
+      known->udata = change->udata;
+    return 0;
+  }
+  return change->flags & EV_ADD ? add(self, change) : ENOENT;
+}
+
+static short wanted(const struct kevent *event) {
+  return event->filter == EVFILT_READ ? POLLIN | POLLRDHUP : POLLOUT;
+}
+
+static int collect(queue *self, struct kevent *events, int nevents) {
+  uint64_t count;
+  int n = 0;
+  if (self->polled[0].revents && nevents > 0) {
+    (void)!read(self->fd, &count, sizeof count);
+    events[n++] = self->user;
+  }
+  int first = n;
+  for (int i = 0; i < self->count && n < nevents; i++) {
+    short found = self->polled[i + 1].revents;
+    if (!(found & (wanted(&self->entries[i].event) | POLLERR | POLLHUP))) continue;
+    events[n] = self->entries[i].event;
+    if (found & (POLLERR | POLLHUP | POLLRDHUP)) events[n].flags |= EV_EOF;
+    events[n++].data = i;
+  }
+  /* Backwards, for the places of the earlier ones to stay what they are. */
+  for (int i = n - 1; i >= first; i--)
+    if (events[i].flags & EV_ONESHOT) drop(self, (int)events[i].data);
+  return n;
+}
+
+int kevent(int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents,
+           const struct timespec *timeout) {
+  queue *self = find_queue(kq);
+  int errors = 0;
+  if (self == NULL) {
+    errno = EBADF;
+    return -1;
+  }
+  for (int i = 0; i < nchanges; i++) {
+    int error = apply(self, &changes[i]);
+    if (error == 0) continue;
+    if (errors == nevents) {
+      errno = error;
+      return -1;
+    }
+    events[errors] = changes[i];
+    events[errors].flags = EV_ERROR;
+    events[errors++].data = error;
+  }
+  if (errors > 0 || nevents == 0) return errors;
+  for (int i = self->count - 1; i >= 0; i--)
+    if (is_closed(&self->entries[i])) drop(self, i);
+  if (self->polled == NULL) self->polled = calloc(1, sizeof *self->polled);
+  self->polled[0] = (struct pollfd){self->fd, POLLIN, 0};
+  for (int i = 0; i < self->count; i++)
+    self->polled[i + 1] = (struct pollfd){(int)self->entries[i].event.ident, wanted(&self->entries[i].event), 0};
+  if (ppoll(self->polled, (nfds_t)self->count + 1, timeout, NULL) < 0) return -1;
+  return collect(self, events, nevents);
+}
