@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("loop", choices=FACTORIES)
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--operations", type=int, help="in one run (default: the case's own number)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs")
+    parser.add_argument("--repeats", type=int, default=8, help="runs (default: 8)")
     parser.add_argument("--core", type=int, help="the core to stay on (default: any)")
     args = parser.parse_args()
 
