@@ -20,13 +20,14 @@ def cache() -> Path:
     return base / "cloop-bench" / digest.hexdigest()[:16]
 
 
-def program(name: str) -> Path:
-    """The path of the built program, `name`.c of this folder."""
-    built = cache() / name
+def program(name: str, *, tls: bool = False) -> Path:
+    """The path of the built program, `name`.c of this folder; over TLS it needs OpenSSL's headers."""
+    built = cache() / (f"{name}-tls" if tls else name)
     if not built.exists():
         built.parent.mkdir(parents=True, exist_ok=True)
         # Under another name first: a compilation that is interrupted leaves nothing that looks built.
         unfinished = built.with_suffix(f".{os.getpid()}")
-        subprocess.run([*COMPILE, "-o", unfinished, HERE / f"{name}.c"], check=True)
+        libraries = ["-DWITH_TLS", "-lssl", "-lcrypto"] if tls else []
+        subprocess.run([*COMPILE, "-o", unfinished, HERE / f"{name}.c", *libraries], check=True)
         unfinished.rename(built)
     return built

@@ -1,6 +1,6 @@
 /* Load for an echo server: n connections, each with one message under way at a time, on epoll.
  *
- *     load [-c connections] [-i idle connections] [-f floods] [-r] [-s size] [-d seconds]
+ *     load [-c connections] [-i idle connections] [-f floods] [-r] [-t] [-s size] [-d seconds]
  *          [-w warm-up seconds] [-n messages] PORT | unix:/path | udp:PORT
  *
  * Prints one line of JSON: the messages echoed in all, those echoed in the measured time (after the warm-up),
@@ -10,19 +10,21 @@
  * The idle connections send nothing. A flood sends as much as the server takes, without waiting for
  * anything to come back, and throws away what does; it is not measured. With -r each message has a connection of its own, which is closed after
  * its echo; the time begins before connect.
+ * load-tls is the same over TLS, which trusts anybody; with -r and -t it resumes the session of the connection before.
  * Of UDP a connection is a connected socket, and its message a datagram; one that has not come back after
  * LOST_NS is counted as lost, and another is sent.
  * The first echo of each connection is compared with what was sent. Messages end in a newline and hold no
  * other, so that a server which reads lines serves as well.
  */
-#include "common.h"
+#include "wire.h"
 #include <stdint.h>
 #include <time.h>
 
 enum { BATCH = 256, RECEIVE = 256 * 1024, FLOOD = 64 * 1024, STEP_NS = 100, STEPS = 1000 * 1000, LOST_NS = 200 * 1000 * 1000 };
 
 struct connection {
-    int fd;
+    struct wire wire;
+    int waits_for_room;
     int floods;
     int checked; /* its first echo was right */
     size_t sent, received; /* of the message under way */
@@ -30,7 +32,7 @@ struct connection {
 };
 
 static struct {
-    int connections, idle, floods, reconnect;
+    int connections, idle, floods, reconnect, resume;
     size_t size;
     double seconds, warm_up;
     long messages; /* -1: by time */
@@ -60,20 +62,20 @@ static void fail(const char *what)
 static void watch(int operation, struct connection *connection, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data = {.ptr = connection}};
-    check(epoll_ctl(poller, operation, connection->fd, &event), "epoll_ctl");
+    check(epoll_ctl(poller, operation, connection->wire.fd, &event), "epoll_ctl");
 }
 
 /* Go on sending the message under way; the connection is watched for room only while it has none. */
 static void send_rest(struct connection *connection)
 {
-    size_t before = connection->sent;
-    ssize_t sent = send(connection->fd, message + before, options.size - before, MSG_NOSIGNAL);
+    ssize_t sent = wire_send(&connection->wire, message + connection->sent, options.size - connection->sent);
     if (sent == -1 && !would_block())
         die("send");
     connection->sent += sent > 0 ? (size_t)sent : 0;
-    int was_short = before > 0, is_short = connection->sent < options.size;
-    if (is_short != was_short)
-        watch(EPOLL_CTL_MOD, connection, is_short ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    int waits = connection->sent < options.size && wire_wants_room(&connection->wire);
+    if (waits != connection->waits_for_room)
+        watch(EPOLL_CTL_MOD, connection, waits ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    connection->waits_for_room = waits;
 }
 
 /* Connections of one load come from several local addresses: a port of one is not free again at once. */
@@ -88,13 +90,14 @@ static void bind_to_some_address(int fd)
 
 static void connect_to(struct connection *connection)
 {
-    connection->fd = check(socket(address.name.any.sa_family, address.type | SOCK_CLOEXEC, 0), "socket");
+    connection->wire.fd = check(socket(address.name.any.sa_family, address.type | SOCK_CLOEXEC, 0), "socket");
     if (is_tcp(&address) && (options.reconnect || options.idle))
-        bind_to_some_address(connection->fd);
-    check(connect(connection->fd, &address.name.any, address.length), "connect");
-    check(fcntl(connection->fd, F_SETFL, O_NONBLOCK), "fcntl");
+        bind_to_some_address(connection->wire.fd);
+    check(connect(connection->wire.fd, &address.name.any, address.length), "connect");
+    check(fcntl(connection->wire.fd, F_SETFL, O_NONBLOCK), "fcntl");
     if (is_tcp(&address))
-        set_nodelay(connection->fd);
+        set_nodelay(connection->wire.fd);
+    wire_open(&connection->wire, 0);
     watch(EPOLL_CTL_ADD, connection, EPOLLIN);
 }
 
@@ -129,27 +132,29 @@ static void record(int64_t latency_ns)
 /* Take in what has come: true when the echo is complete. */
 static int receive(struct connection *connection)
 {
-    ssize_t size = recv(connection->fd, received, sizeof received, 0);
-    if (size == -1 && would_block())
-        return 0;
-    if (size == -1)
-        die("recv");
-    if (size == 0)
-        fail("the server closed a connection");
-    if (connection->received + (size_t)size > options.size)
-        fail("the echo is longer than the message");
-    if (!connection->checked && memcmp(received, message + connection->received, (size_t)size) != 0)
-        fail("the echo is not what was sent");
-    connection->received += (size_t)size;
+    do {
+        ssize_t size = wire_recv(&connection->wire, received, sizeof received);
+        if (size == -1 && would_block())
+            return 0;
+        if (size == -1)
+            die("recv");
+        if (size == 0)
+            fail("the server closed a connection");
+        if (connection->received + (size_t)size > options.size)
+            fail("the echo is longer than the message");
+        if (!connection->checked && memcmp(received, message + connection->received, (size_t)size) != 0)
+            fail("the echo is not what was sent");
+        connection->received += (size_t)size;
+    } while (wire_more && connection->received < options.size);
     return connection->received == options.size;
 }
 
 /* One step of a flood: little at a time, so that the others are measured in between. */
 static void flood(struct connection *connection, uint32_t events)
 {
-    if (events & EPOLLIN && recv(connection->fd, received, FLOOD, 0) == 0)
+    if (events & EPOLLIN && wire_recv(&connection->wire, received, FLOOD) == 0)
         fail("the server closed a connection");
-    if (events & EPOLLOUT && send(connection->fd, received, FLOOD, MSG_NOSIGNAL) == -1 && !would_block())
+    if (events & EPOLLOUT && wire_send(&connection->wire, received, FLOOD) == -1 && !would_block())
         die("send");
 }
 
@@ -172,7 +177,8 @@ static void run(struct connection *all, int64_t start_ns, int64_t end_ns)
                 flood(connection, events[i].events);
                 continue;
             }
-            if (events[i].events & EPOLLOUT)
+            /* A handshake goes on by what arrives. */
+            if (events[i].events & EPOLLOUT || (wire_more && connection->sent < options.size))
                 send_rest(connection);
             if (!(events[i].events & ~(uint32_t)EPOLLOUT) || !receive(connection))
                 continue;
@@ -181,7 +187,7 @@ static void run(struct connection *all, int64_t start_ns, int64_t end_ns)
             if (now >= start_ns)
                 record(now - connection->started_ns);
             if (options.reconnect)
-                close(connection->fd);
+                wire_close(&connection->wire);
             if (++total == options.messages)
                 return;
             start_message(connection);
@@ -204,12 +210,13 @@ static double percentile(double share)
 static void parse_options(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "c:i:f:rs:d:w:n:")) != -1) {
+    while ((option = getopt(argc, argv, "c:i:f:rts:d:w:n:")) != -1) {
         switch (option) {
         case 'c': options.connections = atoi(optarg); break;
         case 'i': options.idle = atoi(optarg); break;
         case 'f': options.floods = atoi(optarg); break;
         case 'r': options.reconnect = 1; break;
+        case 't': options.resume = 1; break;
         case 's': options.size = (size_t)atol(optarg); break;
         case 'd': options.seconds = atof(optarg); break;
         case 'w': options.warm_up = atof(optarg); break;
@@ -219,7 +226,7 @@ static void parse_options(int argc, char **argv)
     }
     if (optind != argc - 1 || options.connections < 1 || options.size < 1) {
         fprintf(stderr,
-                "usage: %s [-c n] [-i n] [-f n] [-r] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path | udp:PORT\n", argv[0]);
+                "usage: %s [-c n] [-i n] [-f n] [-r] [-t] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path | udp:PORT\n", argv[0]);
         exit(2);
     }
 }
@@ -237,6 +244,7 @@ static void make_message(void)
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);
+    wire_setup(NULL, options.resume);
     make_message();
     address = parse_address(argv[optind]);
     datagrams = address.type == SOCK_DGRAM;

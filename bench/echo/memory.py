@@ -78,7 +78,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     loops = chosen_loops(args.loops)
-    setting = Setting("protocol", 1024, 0, False, 0, 0, False, None, None)
+    setting = Setting("protocol", 1024, 0, False, 0, 0, False, False, False, None, None)
     found = in_turn(loops, args.rounds, lambda name: bytes_per_connection(setting, name, args.connections))
     rows = [[name, number(min(each) if each else None)] for name, each in found.items()]
     print(render(["server", "bytes per idle connection"], rows))

@@ -127,6 +127,8 @@ def parse_args() -> argparse.Namespace:
         "--floods", type=int, default=0, help="connections that send without end, beside those"
     )
     parser.add_argument("--reconnect", action="store_true", help="a connection for each message")
+    parser.add_argument("--tls", action="store_true", help="over TLS; the C programs need OpenSSL's headers")
+    parser.add_argument("--resume", action="store_true", help="with --tls --reconnect: resume TLS sessions")
     parser.add_argument("--unix", action="store_true", help="over a unix socket instead of TCP")
     parser.add_argument("--syscalls", action="store_true", help="count system calls a message, under strace")
     parser.add_argument("--messages", type=int, default=10_000, help="with --syscalls (default: 10,000)")
@@ -145,12 +147,16 @@ def main() -> None:
         args.idle,
         args.floods,
         args.reconnect,
+        args.tls,
+        args.resume,
         server_core,
         load_core,
     )
     if args.unix and args.mode == "udp":
         raise SystemExit("--mode udp has no unix sockets")
-    where = "unix" if args.unix else "udp" if args.mode == "udp" else "tcp"
+    if args.tls and (args.mode in ("udp", "sock") or args.unix):
+        raise SystemExit("--tls goes with TCP and transports")
+    where = "tls" if args.tls else "unix" if args.unix else "udp" if args.mode == "udp" else "tcp"
     more = f", {args.idle} idle" if args.idle else ""
     more += f", {args.floods} floods" if args.floods else ""
     more += ", each for one message" if args.reconnect else ""

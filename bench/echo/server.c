@@ -1,18 +1,19 @@
 /* An echo server on bare epoll: the floor that an event loop is measured against.
  *
  *     server PORT | server unix:/path | server udp:PORT
+ *     server-tls PORT PEM
  *
  * It does what no server can do without: one recv and one send for a message, one epoll_wait for all the
  * connections that are ready. What a send leaves over is kept until the socket takes it; meanwhile nothing
  * more is read from that connection. Of datagrams it answers what is there, up to a number, for one
  * epoll_wait; one that the socket does not take is lost. It prints one line of JSON when it listens: its pid and its port.
  */
-#include "common.h"
+#include "wire.h"
 
 enum { BATCH = 256, BUFFER = 256 * 1024, DATAGRAMS = 16 };
 
 struct connection {
-    int fd;
+    struct wire wire;
     char *rest; /* what the last send left over, or NULL */
     size_t rest_size;
 };
@@ -23,20 +24,20 @@ static int poller;
 static void watch(int operation, struct connection *connection, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data = {.ptr = connection}};
-    check(epoll_ctl(poller, operation, connection->fd, &event), "epoll_ctl");
+    check(epoll_ctl(poller, operation, connection->wire.fd, &event), "epoll_ctl");
 }
 
 static void drop(struct connection *connection)
 {
-    close(connection->fd);
+    wire_close(&connection->wire);
     free(connection->rest);
     free(connection);
 }
 
 /* Send what can be sent: the number of bytes, 0 when the socket is full, -1 when the peer has gone. */
-static ssize_t send_some(int fd, const char *data, size_t size)
+static ssize_t send_some(struct connection *connection, const char *data, size_t size)
 {
-    ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+    ssize_t sent = wire_send(&connection->wire, data, size);
     return sent == -1 && would_block() ? 0 : sent;
 }
 
@@ -52,23 +53,27 @@ static void keep_rest(struct connection *connection, const char *data, size_t si
 
 static void on_readable(struct connection *connection)
 {
-    ssize_t size = recv(connection->fd, buffer, sizeof buffer, 0);
-    if (size == -1 && would_block())
-        return;
-    if (size <= 0) {
-        drop(connection);
-        return;
-    }
-    ssize_t sent = send_some(connection->fd, buffer, (size_t)size);
-    if (sent == -1)
-        drop(connection);
-    else if (sent < size)
-        keep_rest(connection, buffer + sent, (size_t)(size - sent));
+    do {
+        ssize_t size = wire_recv(&connection->wire, buffer, sizeof buffer);
+        if (size == -1 && would_block())
+            return;
+        if (size <= 0) {
+            drop(connection);
+            return;
+        }
+        ssize_t sent = send_some(connection, buffer, (size_t)size);
+        if (sent == -1) {
+            drop(connection);
+            return;
+        }
+        if (sent < size)
+            keep_rest(connection, buffer + sent, (size_t)(size - sent));
+    } while (wire_more && connection->rest == NULL);
 }
 
 static void on_writable(struct connection *connection)
 {
-    ssize_t sent = send_some(connection->fd, connection->rest, connection->rest_size);
+    ssize_t sent = send_some(connection, connection->rest, connection->rest_size);
     if (sent == -1) {
         drop(connection);
         return;
@@ -79,6 +84,8 @@ static void on_writable(struct connection *connection)
         free(connection->rest);
         connection->rest = NULL;
         watch(EPOLL_CTL_MOD, connection, EPOLLIN);
+        if (wire_more)
+            on_readable(connection);
     }
 }
 
@@ -96,7 +103,7 @@ static void answer_datagrams(int fd)
 
 static void accept_one(const struct connection *listener, int tcp)
 {
-    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(listener->wire.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd == -1)
         return; /* the peer has gone again */
     if (tcp)
@@ -104,19 +111,20 @@ static void accept_one(const struct connection *listener, int tcp)
     struct connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL)
         die("calloc");
-    connection->fd = fd;
+    connection->wire.fd = fd;
+    wire_open(&connection->wire, 1);
     watch(EPOLL_CTL_ADD, connection, EPOLLIN);
 }
 
 static void listen_on(struct connection *listener, struct address *address)
 {
     int on = 1;
-    listener->fd = check(socket(address->name.any.sa_family, address->type | SOCK_CLOEXEC, 0), "socket");
-    check(setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt");
-    check(bind(listener->fd, &address->name.any, address->length), "bind");
+    listener->wire.fd = check(socket(address->name.any.sa_family, address->type | SOCK_CLOEXEC, 0), "socket");
+    check(setsockopt(listener->wire.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "setsockopt");
+    check(bind(listener->wire.fd, &address->name.any, address->length), "bind");
     if (address->type == SOCK_STREAM)
-        check(listen(listener->fd, 1024), "listen");
-    check(getsockname(listener->fd, &address->name.any, &address->length), "getsockname");
+        check(listen(listener->wire.fd, 1024), "listen");
+    check(getsockname(listener->wire.fd, &address->name.any, &address->length), "getsockname");
     watch(EPOLL_CTL_ADD, listener, EPOLLIN);
     int port = address->name.any.sa_family == AF_INET ? ntohs(address->name.tcp.sin_port) : 0;
     printf("{\"pid\": %d, \"port\": %d}\n", getpid(), port);
@@ -125,10 +133,11 @@ static void listen_on(struct connection *listener, struct address *address)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: %s PORT | unix:/path | udp:PORT\n", argv[0]);
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: %s PORT | unix:/path | udp:PORT [PEM]\n", argv[0]);
         return 2;
     }
+    wire_setup(argc == 3 ? argv[2] : "", 0);
     struct address address = parse_address(argv[1]);
     struct connection listener = {0};
     struct epoll_event events[BATCH];
@@ -140,7 +149,7 @@ int main(int argc, char **argv)
         for (int i = 0; i < count; i++) {
             struct connection *connection = events[i].data.ptr;
             if (connection == &listener && address.type == SOCK_DGRAM)
-                answer_datagrams(listener.fd);
+                answer_datagrams(listener.wire.fd);
             else if (connection == &listener)
                 accept_one(&listener, is_tcp(&address));
             else if (connection->rest != NULL)

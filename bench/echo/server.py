@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -118,27 +119,32 @@ async def keep(server: asyncio.AbstractServer) -> None:
         await asyncio.get_running_loop().create_future()
 
 
-async def serve_protocol(listener: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+Context = ssl.SSLContext | None
+
+
+async def serve_protocol(
+    listener: socket.socket, context: Context, protocol: Callable[[], asyncio.BaseProtocol]
+) -> None:
     loop = asyncio.get_running_loop()
     if listener.family == socket.AF_UNIX:
-        server = await loop.create_unix_server(protocol, sock=listener, backlog=BACKLOG)
+        server = await loop.create_unix_server(protocol, sock=listener, backlog=BACKLOG, ssl=context)
     else:
-        server = await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
+        server = await loop.create_server(protocol, sock=listener, backlog=BACKLOG, ssl=context)
     await keep(server)
 
 
 StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-async def serve_streams(listener: socket.socket, handler: StreamHandler, limit: int) -> None:
-    if listener.family == socket.AF_UNIX:
-        server = await asyncio.start_unix_server(handler, sock=listener, backlog=BACKLOG, limit=limit)
-    else:
-        server = await asyncio.start_server(handler, sock=listener, backlog=BACKLOG, limit=limit)
+async def serve_streams(
+    listener: socket.socket, context: Context, handler: StreamHandler, limit: int
+) -> None:
+    start = asyncio.start_unix_server if listener.family == socket.AF_UNIX else asyncio.start_server
+    server = await start(handler, sock=listener, backlog=BACKLOG, limit=limit, ssl=context)
     await keep(server)
 
 
-async def serve_sockets(listener: socket.socket) -> None:
+async def serve_sockets(listener: socket.socket, _context: Context) -> None:
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     tasks = set()
@@ -152,19 +158,21 @@ async def serve_sockets(listener: socket.socket) -> None:
         task.add_done_callback(tasks.discard)
 
 
-async def serve_datagrams(sock: socket.socket) -> None:
+async def serve_datagrams(sock: socket.socket, _context: Context) -> None:
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(DatagramEcho, sock=sock)
     await loop.create_future()
 
 
-MODES: dict[str, Callable[[socket.socket], Awaitable[None]]] = {
-    "protocol": lambda listener: serve_protocol(listener, Echo),
-    "pieces": lambda listener: serve_protocol(listener, PiecesEcho),
-    "writelines": lambda listener: serve_protocol(listener, LinesEcho),
-    "buffered": lambda listener: serve_protocol(listener, BufferedEcho),
-    "streams": lambda listener: serve_streams(listener, echo_reads, 64 * 1024),  # asyncio's default limit
-    "readline": lambda listener: serve_streams(listener, echo_lines, LINE_LIMIT),
+MODES: dict[str, Callable[[socket.socket, Context], Awaitable[None]]] = {
+    "protocol": lambda listener, context: serve_protocol(listener, context, Echo),
+    "pieces": lambda listener, context: serve_protocol(listener, context, PiecesEcho),
+    "writelines": lambda listener, context: serve_protocol(listener, context, LinesEcho),
+    "buffered": lambda listener, context: serve_protocol(listener, context, BufferedEcho),
+    "streams": lambda listener, context: serve_streams(
+        listener, context, echo_reads, 64 * 1024
+    ),  # asyncio's default limit
+    "readline": lambda listener, context: serve_streams(listener, context, echo_lines, LINE_LIMIT),
     "sock": serve_sockets,
     "udp": serve_datagrams,
 }
@@ -187,12 +195,21 @@ def listen(address: str) -> socket.socket:
     return listener
 
 
-async def serve(mode: str, address: str) -> None:
+def server_context(pem: str | None) -> Context:
+    """A context with the certificate and key of a file; None for plain TCP."""
+    if pem is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+async def serve(mode: str, address: str, pem: str | None) -> None:
     # Connections wait in the backlog until the loop accepts, so the address can be told before that.
     listener = listen(address)
     port = 0 if listener.family == socket.AF_UNIX else listener.getsockname()[1]
     print(json.dumps({"pid": os.getpid(), "port": port}), flush=True)
-    await MODES[mode](listener)
+    await MODES[mode](listener, server_context(pem))
 
 
 def main() -> None:
@@ -202,9 +219,10 @@ def main() -> None:
     parser.add_argument(
         "address", help="a port of 127.0.0.1 (0: any), unix:/path, or with --mode udp udp:PORT"
     )
+    parser.add_argument("--tls", metavar="PEM", help="serve over TLS, with the certificate and key of a file")
     args = parser.parse_args()
     with asyncio.Runner(loop_factory=factory_of(args.loop)) as runner:
-        runner.run(serve(args.mode, args.address))
+        runner.run(serve(args.mode, args.address, args.tls))
 
 
 if __name__ == "__main__":

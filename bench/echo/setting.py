@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from bench.echo.build import program
@@ -17,6 +18,7 @@ from bench.servers import Failed, pinned_to, running, told
 T = TypeVar("T")
 
 FLOOR = "C"  # the name of the bare C server, beside those of the loops
+PEM = Path(__file__).with_name("certificate.pem")  # for localhost, signed by itself, an ECDSA key
 GRACE_S = 15  # beyond its own time, until the load generator is taken to hang
 
 
@@ -31,14 +33,17 @@ class Setting:
     idle: int
     floods: int
     reconnect: bool
+    tls: bool
+    resume: bool
     server_core: int | None
     load_core: int | None
 
     def server_command(self, name: str, address: str) -> list[str]:
         """The command that serves `address` with the loop called `name`, or with the C server."""
         if name == FLOOR:
-            return [str(program("server")), address]
-        return [sys.executable, "-m", "bench.echo.server", "--loop", name, "--mode", self.mode, address]
+            return [str(program("server", tls=self.tls)), address, *([str(PEM)] if self.tls else [])]
+        command = [sys.executable, "-m", "bench.echo.server", "--loop", name, "--mode", self.mode]
+        return [*command, *(["--tls", str(PEM)] if self.tls else []), address]
 
     @contextmanager
     def server(self, name: str, wrap: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
@@ -58,7 +63,7 @@ class Setting:
 
     def load(self, address: str, *limits: str, time_limit_s: float) -> dict[str, float]:
         """Run the load generator, for as long as its options `limits` say, and return its figures."""
-        command = [str(program("load")), "-c", str(self.connections), "-s", str(self.size)]
+        command = [str(program("load", tls=self.tls)), "-c", str(self.connections), "-s", str(self.size)]
         command += [
             "-i",
             str(self.idle),
