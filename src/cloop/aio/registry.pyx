@@ -93,7 +93,8 @@ cdef NoResult register_loop(Reactor loop) except NoResult.EXC:
 
 def live_references():
     """Weak references to the tasks of all of cloop's loops, as a list."""
-    return [PyWeakref_NewRef(task, None) for loop in list(loops) for task in members_of(&(<Reactor>loop).tasks)]
+    return [PyWeakref_NewRef(task, None)
+            for loop in list(loops) for task in members_of(&(<Reactor>loop).tasks)]
 
 
 class ScheduledTasks(set):
