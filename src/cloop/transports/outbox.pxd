@@ -9,9 +9,9 @@ ways, both of which begin only where the program's own past shows that they pay:
   turn sends it. A process that blocks or ends inside its callback has lost nothing: the kernel
   sends by itself, after 200 ms at most. The push is one more system call, which costs more than it
   spares where the peers are awake anyway; and whether they are depends on them, on the machine and
-  on the program. So it is tried: now and then the sends of one window are held, and where a message
-  took clearly less CPU time twice in a row, holding is what is done from then on, until a window of
-  plain sends is cheaper. Each failed try doubles the time to the next.
+  on the program. So it is tried: now and then the two ways take turns for a few windows of
+  sends, and the other way is taken from then on where a message took clearly less CPU time. Each
+  trial that it loses doubles the time to the next.
 * Gathered: a protocol that makes many small writes in each turn has them queued and sent by one
   system call. Streams are left out, since StreamWriter.write() promises to try at once.
 """
@@ -25,10 +25,12 @@ from cloop.core.reactor cimport Reactor
 cdef enum:
     # Sends in a window, at least: it ends with a turn, since what is held is paid for at its end.
     WINDOW = 256
-    # Windows from one try of the other way to the next: at first, and at most.
-    FIRST_TRY = 4
-    LAST_TRY = 256
-    # A try has won where a message took less than this share (per cent) of the time before.
+    # Windows in a trial; every other one is held where sends are plain, and plain where they are held.
+    TRIAL = 8
+    # Windows from one trial to the next: at first, and at most.
+    FIRST_PAUSE = 8
+    LAST_PAUSE = 1024
+    # The other way has won where a message took less than this share (per cent) of the time.
     WIN_PERCENT = 93
     # With messages that take longer than this, who waits for the end of the turn waits too long.
     HOLD_TO_NS = 200000
@@ -45,14 +47,13 @@ cdef enum:
 cdef class Outbox:
     cdef:
         bint holds         # sends are held, in this window
-        bint trying        # this window is a try of the way that is not usual
-        bint won           # the last try did better
+        int left           # windows of the trial under way, this one included; 0: there is none
+        int pause          # windows from the last trial to the next
+        int windows        # until the next
         int sends          # in this window
-        int windows        # until the next try
-        int pause          # windows from the last try to the next
         ns_t since         # the thread's CPU time at the beginning of this window
-        ns_t before        # what a send took in the last window of the usual way; 0 if there was none
-
+        ns_t usual         # what a message took in the trial, the windows added up
+        ns_t other
         size_t turn        # of the last send
 
         # One more send.
@@ -63,7 +64,7 @@ cdef class Outbox:
             self.sends += 1
 
         void end_window(self) noexcept
-        void end_try(self, ns_t each) noexcept
+        void end_trial(self) noexcept
 
         # The flag for a send of `size` bytes that is about to be made.
         inline int flag_for(self, Reactor loop, Py_ssize_t size) noexcept:

@@ -7,7 +7,7 @@ cdef class Outbox:
     """Whether the loop's sends are held."""
 
     def __cinit__(self):
-        self.windows = self.pause = FIRST_TRY
+        self.windows = self.pause = FIRST_PAUSE
 
     cdef void end_window(self) noexcept:
         """Choose for the next window by what this one has cost.
@@ -18,33 +18,32 @@ cdef class Outbox:
         cdef ns_t each = (now - self.since) // self.sends
         self.sends = 0
         self.since = now
-        if self.trying:
-            self.end_try(each)
-        else:
-            self.before = each
+        if each > HOLD_TO_NS or CLOOP_MSG_MORE == 0:
+            self.holds = False
+            self.left = 0
+            self.windows = self.pause
+        elif self.left == 0:
             self.windows -= 1
-            self.trying = self.windows <= 0 and CLOOP_MSG_MORE != 0
-            if self.trying:
+            if self.windows <= 0:
+                self.left = TRIAL
+                self.usual = self.other = 0
                 self.holds = not self.holds
-        if each > HOLD_TO_NS:
-            self.holds = self.trying = False
-
-    cdef void end_try(self, ns_t each) noexcept:
-        self.trying = False
-        if each * 100 >= self.before * WIN_PERCENT:
-            # Back to the usual way.
-            self.holds = not self.holds
-            self.won = False
-            self.pause = min(2 * self.pause, LAST_TRY)
-        elif self.won:
-            # What was tried is usual from now on.
-            self.before = each
-            self.won = False
-            self.pause = FIRST_TRY
         else:
-            # Maybe by chance: once more, soon.
+            # The first window of a trial is the other way's, the last one the usual way's.
+            if self.left % 2 == 0:
+                self.other += each
+            else:
+                self.usual += each
+            self.left -= 1
+            if self.left == 0:
+                self.end_trial()
+            else:
+                self.holds = not self.holds
+
+    cdef void end_trial(self) noexcept:
+        if self.other * 100 < self.usual * WIN_PERCENT:
             self.holds = not self.holds
-            self.won = True
-            self.windows = 1
-            return
+            self.pause = FIRST_PAUSE
+        else:
+            self.pause = min(2 * self.pause, LAST_PAUSE)
         self.windows = self.pause
