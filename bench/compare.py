@@ -3,20 +3,22 @@
     python -m bench.compare
     python -m bench.compare --loops cloop,uvloop --cases call_soon,switch --quick
 
-Each round measures every case on every loop, one loop directly after the other, each in a child process of
-its own on the same core. So whatever else the machine does in the meantime falls on all of them. The order of
-the loops moves on by one from round to round. A round's figure is the best of the child's runs; the tables
-give the best and the median of the rounds.
+Each round measures every case on every loop, each in a child process of its own on the same core. The
+children of a case take turns, one short run after the other, and the order moves on by one from turn to
+turn. So whatever else the machine does in the meantime falls on all of them. The first table gives the best
+of all runs; in the second, the ratio is the median of the ratios of runs that followed one another.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import select
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -35,17 +37,17 @@ FAILURES_ALLOWED = 1  # some peers hang now and then: once may be chance, twice 
 class Cell:
     """What is known of one case on one loop."""
 
-    rounds_ns: list[float] = field(default_factory=list)
+    runs_ns: dict[int, float] = field(default_factory=dict)  # by the turn, counted through all rounds
     figures: Figures = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
-    def add(self, samples: list[float], figures: Figures) -> None:
-        self.rounds_ns.append(min(samples))
+    def add(self, turn: int, ns: float, figures: Figures) -> None:
+        self.runs_ns[turn] = ns
         for name, value in figures.items():
             self.figures[name] = self.figures.get(name, 0) + value
 
 
-Statistic = Callable[[list[float]], float]
+Statistic = Callable[[Collection[float]], float]
 STATISTICS: dict[str, Statistic] = {"best": min, "median": statistics.median}
 Cells = dict[tuple[str, str], Cell]  # by case key and loop name
 
@@ -61,7 +63,7 @@ class Comparison:
     def value(self, key: str, loop: str, statistic: Statistic) -> float | None:
         """Nanoseconds per operation, None where there is no measurement."""
         cell = self.cells.get((key, loop))
-        return statistic(cell.rounds_ns) if cell and cell.rounds_ns else None
+        return statistic(cell.runs_ns.values()) if cell and cell.runs_ns else None
 
     def best_peer(self, key: str, statistic: Statistic) -> float | None:
         """The time of the fastest loop other than cloop."""
@@ -69,9 +71,23 @@ class Comparison:
         return min((value for value in values if value is not None), default=None)
 
     def to_best_peer(self, case: Case, statistic: Statistic) -> float | None:
-        """cloop's time over the best peer's; a case for cloop only is held against its base."""
+        """cloop's time over the best peer's; a case for cloop only is held against its base.
+
+        That of the best runs, or with the median the worst of the medians of the ratios turn by turn.
+        """
         rival = case.base if case.only and case.base else case.key
-        return ratio(self.value(case.key, CLOOP, statistic), self.best_peer(rival, statistic))
+        if statistic is min:
+            return ratio(self.value(case.key, CLOOP, statistic), self.best_peer(rival, statistic))
+        ratios = [self.paired(case.key, rival, peer) for peer in self.loops if peer != CLOOP]
+        return max((each for each in ratios if each is not None), default=None)
+
+    def paired(self, key: str, rival: str, peer: str) -> float | None:
+        """The median of cloop's time over a peer's in the same turn."""
+        own, other = self.cells.get((key, CLOOP)), self.cells.get((rival, peer))
+        if own is None or other is None:
+            return None
+        ratios = [ns / other.runs_ns[turn] for turn, ns in own.runs_ns.items() if turn in other.runs_ns]
+        return statistics.median(ratios) if ratios else None
 
     def meets_target(self, case: Case, statistic: Statistic) -> bool | None:
         """Whether cloop reaches the case's target, None where there is none or no measurement.
@@ -91,23 +107,57 @@ class Comparison:
 # -- measuring ----------------------------------------------------------------------------------------------
 
 
-def run_worker(loop: str, case: Case, args: argparse.Namespace) -> tuple[dict[str, Any] | None, str]:
-    """Measure in a child process: its result, or None and the reason why there is none."""
-    command = [sys.executable, "-m", "bench.worker", loop, case.key, "--repeats", str(args.repeats)]
+class Failed(Exception):
+    """A worker has not done what it was asked for; the message says why."""
+
+
+class Worker:
+    """A child process that measures one case on one loop, a run at a time."""
+
+    def __init__(self, process: subprocess.Popen[str], time_limit: float) -> None:
+        self.process = process
+        self.time_limit = time_limit
+
+    def answer(self) -> tuple[float, Figures]:
+        """The nanoseconds per operation and the figures of the run under way."""
+        assert self.process.stdout is not None
+        readable, _, _ = select.select([self.process.stdout], [], [], self.time_limit)
+        if not readable:
+            raise Failed(f"not done in {self.time_limit:g} s")
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failed(f"exit code {self.process.wait(self.time_limit)}")
+        said = json.loads(line)
+        return said["ns"], said["figures"]
+
+    def run(self) -> tuple[float, Figures]:
+        """Measure once."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed(f"exit code {self.process.wait(self.time_limit)}") from None
+        return self.answer()
+
+
+@contextmanager
+def worker(loop: str, case: Case, args: argparse.Namespace) -> Iterator[Worker]:
+    """A worker that is warmed up, while the block lasts. Raises Failed."""
+    command = [sys.executable, "-m", "bench.worker", loop, case.key]
     command += ["--operations", str(max(case.n // args.divisor, 100))]
     if args.core is not None:
         command += ["--core", str(args.core)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
-        child = subprocess.run(
-            command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=args.time_limit
-        )
-    except subprocess.TimeoutExpired as expired:
-        # `text` does not decode what a child that ran out of time had written.
-        out, reason = (expired.stdout or b"").decode(), f"not done in {args.time_limit:g} s"
-    else:
-        said = child.stderr.strip().splitlines()
-        out, reason = child.stdout, said[-1] if said else f"exit code {child.returncode}"
-    return (json.loads(out), "") if out.endswith("\n") else (None, reason)
+        measuring = Worker(process, args.time_limit)
+        measuring.answer()
+        yield measuring
+    finally:
+        with process:
+            process.kill()
 
 
 def show_progress(text: str) -> None:
@@ -116,22 +166,36 @@ def show_progress(text: str) -> None:
         print(f"\r{text:<64}", end="\n" if not text else "", file=sys.stderr, flush=True)
 
 
+def take_turns(workers: dict[str, Worker], cells: dict[str, Cell], first: int, turns: int) -> None:
+    """So many turns of the workers, numbered from `first`; one that fails is out."""
+    order = list(workers)
+    for turn in range(first, first + turns):
+        for loop in list(order):
+            try:
+                cells[loop].add(turn, *workers[loop].run())
+            except Failed as failure:
+                cells[loop].failures.append(str(failure))
+                order.remove(loop)
+        order = order[1:] + order[:1]
+
+
 def measure(loops: list[str], cases: list[Case], args: argparse.Namespace) -> Cells:
     """Every round of every case of every loop. A loop that fails twice in a case is let off."""
     cells = {(case.key, loop): Cell() for case in cases for loop in loops if case.only in (None, loop)}
     for turn in range(args.rounds):
-        shift = turn % len(loops)
         for case in cases:
             show_progress(f"round {turn + 1}/{args.rounds}  {case.title}")
-            for loop in loops[shift:] + loops[:shift]:
-                cell = cells.get((case.key, loop))
-                if cell is None or len(cell.failures) > FAILURES_ALLOWED:
-                    continue
-                result, reason = run_worker(loop, case, args)
-                if result is None:
-                    cell.failures.append(reason)
-                else:
-                    cell.add(result["ns"], result["figures"])
+            own = {loop: cells[case.key, loop] for loop in loops if (case.key, loop) in cells}
+            with ExitStack() as stack:
+                workers = {}
+                for loop, cell in own.items():
+                    if len(cell.failures) > FAILURES_ALLOWED:
+                        continue
+                    try:
+                        workers[loop] = stack.enter_context(worker(loop, case, args))
+                    except Failed as failure:
+                        cell.failures.append(str(failure))
+                take_turns(workers, own, turn * args.repeats, args.repeats)
     show_progress("")
     return cells
 
@@ -192,12 +256,12 @@ def report(comparison: Comparison, args: argparse.Namespace) -> None:
     print(facts)
     print("; ".join(f"{loop} {version_of(loop)}".strip() for loop in comparison.loops))
     for name, statistic in STATISTICS.items():
-        if name == "median" and args.rounds == 1:
+        if name == "median" and args.rounds * args.repeats == 1:
             continue  # the same table again
-        print(f"\n{name} of the rounds\n{ratio_table(comparison, statistic)}")
+        print(f"\n{name} of the runs\n{ratio_table(comparison, statistic)}")
     growth = growth_table(comparison, statistics.median)
     if growth:
-        print(f"\nmedian of the rounds\n{growth}")
+        print(f"\nmedian of the runs\n{growth}")
     for line in remarks(comparison):
         print(f"note: {line}")
     if args.quick:
@@ -206,13 +270,13 @@ def report(comparison: Comparison, args: argparse.Namespace) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser("bench.compare", __doc__)
-    add_common_options(parser, rounds=5, loops=SCHEDULERS)
+    add_common_options(parser, rounds=3, loops=SCHEDULERS)
     parser.add_argument("--cases", help=f"comma-separated, of {', '.join(CASES)} (default: all)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs in a round (default: 3)")
+    parser.add_argument("--repeats", type=int, default=8, help="runs in a round (default: 8)")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     parser.add_argument("--core", type=int, default=cores()[0], help="to measure on (default: the last one)")
     parser.add_argument("--no-pin", dest="core", action="store_const", const=None, help="on any core")
-    parser.add_argument("--time-limit", type=float, default=30, metavar="S", help="per child (default: 30)")
+    parser.add_argument("--time-limit", type=float, default=30, metavar="S", help="per run (default: 30)")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     args = parser.parse_args()
     args.divisor = QUICK_DIVISOR if args.quick else 1
@@ -229,7 +293,7 @@ def main() -> int:
     report(comparison, args)
     results = {case.key: case_as_json(comparison, case) for case in cases}
     write_json(args.json, loops, {"rounds": args.rounds, "repeats": args.repeats, "cases": results})
-    return 1 if args.check and comparison.missed(min) else 0
+    return 1 if args.check and comparison.missed(statistics.median) else 0
 
 
 if __name__ == "__main__":

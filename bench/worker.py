@@ -1,14 +1,16 @@
-"""Measure one case on one loop in this process and print the result as one line of JSON.
+"""Measure one case on one loop, a run whenever a line comes on stdin, each answered by a line of JSON.
 
 compare.py starts it anew for every loop, case and round, so that neither the memory another case has left
-behind nor a loop that hangs or crashes can touch the rest.
+behind nor a loop that hangs or crashes can touch the rest; and has the workers of all loops take turns.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import sys
 import time
+from collections.abc import Iterator
 
 from bench.cases import CASES, Case, Figures
 from bench.loops import FACTORIES, Loop, factory_of
@@ -16,20 +18,19 @@ from bench.machine import pin
 from bench.tool import new_parser
 
 
-def measure(case: Case, loop: Loop, n: int, repeats: int) -> tuple[list[float], Figures]:
-    """Nanoseconds per operation of each run, after a shorter one that warms up; and the figures, summed."""
-    samples = []
-    totals: Figures = {}
+def runs(case: Case, loop: Loop, n: int, asked: Iterator[str]) -> Iterator[tuple[float, Figures]]:
+    """Nanoseconds per operation of a run, and its figures, whenever one is asked for.
+
+    Before the first one, a shorter one warms up.
+    """
     with case.crowd(loop):
         case.body(loop, max(n // 10, 100))
-        for _ in range(repeats):
+        yield 0, {}
+        for _ in asked:
             gc.collect()
             start_ns = time.perf_counter_ns()
             figures = case.body(loop, n)
-            samples.append(case.ns_per_operation(time.perf_counter_ns() - start_ns, n))
-            for name, value in (figures or {}).items():
-                totals[name] = totals.get(name, 0) + value
-    return samples, totals
+            yield case.ns_per_operation(time.perf_counter_ns() - start_ns, n), figures or {}
 
 
 def main() -> None:
@@ -37,7 +38,6 @@ def main() -> None:
     parser.add_argument("loop", choices=FACTORIES)
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--operations", type=int, help="in one run (default: the case's own number)")
-    parser.add_argument("--repeats", type=int, default=8, help="runs (default: 8)")
     parser.add_argument("--core", type=int, help="the core to stay on (default: any)")
     args = parser.parse_args()
 
@@ -45,9 +45,9 @@ def main() -> None:
     pin(args.core)
     case = CASES[args.case]
     loop = factory_of(args.loop)()
-    samples, figures = measure(case, loop, args.operations or case.n, args.repeats)
-    # Printed before the close: what was measured stands, also when a loop cannot shut down.
-    print(json.dumps({"ns": samples, "figures": figures}), flush=True)
+    for ns, figures in runs(case, loop, args.operations or case.n, sys.stdin):
+        # Printed before the close: what was measured stands, also when a loop cannot shut down.
+        print(json.dumps({"ns": ns, "figures": figures}), flush=True)
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 
