@@ -33,6 +33,7 @@ cdef class StreamTransport(BaseTransport):
 
         Outbox outbox
         bint at_end            # the loop runs us at the end of the turn
+        bint may_hold          # the kernel can: a TCP connection
         bint held              # the kernel keeps what was sent until then
         bint gathered          # what is queued was not offered to the kernel yet
         bint may_gather        # the protocol is one whose writes may be gathered

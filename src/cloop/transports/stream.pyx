@@ -80,8 +80,7 @@ cdef class StreamTransport(BaseTransport):
                   server=None, context=None, bint no_delay=False):
         self.scratch = scratch_of(loop)
         self.outbox = self.scratch.outbox
-        if not no_delay:
-            set_no_delay(sock)
+        self.may_hold = no_delay or set_no_delay(sock)
         self.set_up(loop, sock, protocol, waiter, extra, server, context)
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
@@ -320,6 +319,8 @@ cdef class StreamTransport(BaseTransport):
     cdef int send_flags(self, Py_ssize_t size) except -1:
         """Those for a send of `size` bytes, which is about to be made."""
         cdef int more
+        if not self.may_hold:
+            return MSG_NOSIGNAL
         self.outbox.count(self.loop)
         more = self.outbox.flag_for(self.loop, size)
         self.held = more != 0
