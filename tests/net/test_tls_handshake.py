@@ -10,7 +10,7 @@ import pytest
 from tests.support import settle, tcp_pair
 
 from .protocols import Echo, Recorder, drop
-from .tls import NAME, PEM, Peer, client_context, server_context, send_all, tls_connected, with_tls_peer
+from .tls import NAME, PEM, Peer, client_context, send_all, server_context, tls_connected, with_tls_peer
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -94,9 +94,7 @@ def test_an_alert_is_the_exception_that_the_ssl_module_makes(run):
         loop = asyncio.get_running_loop()
         with other:
             peer = Peer(other, context, server_side=True)
-            opening = loop.create_connection(
-                Recorder, sock=mine, ssl=client_context(), server_hostname=NAME
-            )
+            opening = loop.create_connection(Recorder, sock=mine, ssl=client_context(), server_hostname=NAME)
             (_, client), failed = await asyncio.gather(
                 opening, peer.do(peer.tls.do_handshake), return_exceptions=True
             )
@@ -187,9 +185,7 @@ def test_byte_by_byte(run, server_side):
                 opening = loop.connect_accepted_socket(Echo, mine, ssl=server_context())
             else:
                 peer = Peer(other, server_context(), server_side=True)
-                opening = loop.create_connection(
-                    Echo, sock=mine, ssl=client_context(), server_hostname=NAME
-                )
+                opening = loop.create_connection(Echo, sock=mine, ssl=client_context(), server_hostname=NAME)
             (_, echo), _ = await asyncio.gather(opening, peer.do(peer.tls.do_handshake, **how))
             await peer.write(b"to be or not to be", **how)
             await peer.write(b", that is", **how)
@@ -200,16 +196,16 @@ def test_byte_by_byte(run, server_side):
     assert run(main()) == b"to be or not to be, that is"
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", bytes(100), b"\x16\x03\x01\xff\xff" + bytes(70_000)])
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\n\r\n", bytes(100), b"\x16\x03\x01\xff\xff" + bytes(70_000)]
+)
 def test_nonsense_from_a_client(loop, run, data):
     async def main():
         mine, other = tcp_pair()
         with other:
             await send_all(other, data[:60_000])
             with pytest.raises(ssl.SSLError) as caught:
-                await asyncio.wait_for(
-                    loop.connect_accepted_socket(Recorder, mine, ssl=server_context()), 5
-                )
+                await asyncio.wait_for(loop.connect_accepted_socket(Recorder, mine, ssl=server_context()), 5)
             await settle()
             return caught.value.library
 
@@ -222,9 +218,7 @@ def test_nonsense_from_a_server(loop, run):
         with other:
             await send_all(other, b"220 mail.example.org\r\n")
             with pytest.raises(ssl.SSLError, match="WRONG_VERSION_NUMBER"):
-                await loop.create_connection(
-                    Recorder, sock=mine, ssl=client_context(), server_hostname=NAME
-                )
+                await loop.create_connection(Recorder, sock=mine, ssl=client_context(), server_hostname=NAME)
             await settle()
 
     run(main())
@@ -259,7 +253,10 @@ def test_half_a_handshake(loop, run, how, part):
             await send_all(other, peer.outgoing.read()[:part])
             opening = asyncio.ensure_future(
                 loop.connect_accepted_socket(
-                    Recorder, mine, ssl=server_context(), ssl_handshake_timeout=0.05 if how == "silence" else 9
+                    Recorder,
+                    mine,
+                    ssl=server_context(),
+                    ssl_handshake_timeout=0.05 if how == "silence" else 9,
                 )
             )
             await asyncio.sleep(0.005)
@@ -313,10 +310,11 @@ def test_timeouts_must_be_positive(loop, run):
         mine, other = tcp_pair()
         with mine, other:
             for option in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
-                with pytest.raises(ValueError, match=f"{option} should be a positive number, got 0"):
-                    await loop.connect_accepted_socket(
-                        Recorder, mine.dup(), ssl=server_context(), **{option: 0}
-                    )
+                with mine.dup() as sock:
+                    with pytest.raises(ValueError, match=f"{option} should be a positive number, got 0"):
+                        await loop.connect_accepted_socket(
+                            Recorder, sock, ssl=server_context(), **{option: 0}
+                        )
 
     run(main())
 

@@ -293,11 +293,12 @@ cdef class TlsTransport(TlsBase):
         return stream.conn_lost != 0 or self.state == UNWRAPPED
 
     cdef NoResult write_backlog(self) except NoResult.EXC:
+        cdef TlsEngine engine = self.engine
         cdef bytes piece
         cdef Py_ssize_t n
         while self.backlog:
             piece = <bytes>self.backlog[0]
-            n = self.engine.write(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+            n = engine.write(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
             if n == AGAIN:
                 return self.send_out()
             self.backlog_size -= n

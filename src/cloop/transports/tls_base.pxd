@@ -33,12 +33,13 @@ cdef class TlsBase(Receiver):
         object protocol        # the application's; None once the connection is lost
         bint buffered          # a BufferedProtocol
         object transport       # the one below, from its connection_made to its connection_lost
-        StreamTransport stream # the same, where it is ours
+        StreamTransport stream  # the same, where it is ours
         Scratch scratch
         TlsEngine engine
         State state
         Known known
         bint closed            # for the application
+        bint unwanted          # close() was called again
         bint ended             # the transport below has received EOF
         int conn_lost          # counts writes after the end
         object waiter          # a future for the end of the handshake
@@ -76,6 +77,7 @@ cdef class TlsBase(Receiver):
         NoResult tune(self) except NoResult.EXC
         NoResult wake(self, object exception) except NoResult.EXC
 
+        NoResult forget(self) except NoResult.EXC
         NoResult go_on(self) except NoResult.EXC
         NoResult shake_hands(self) except NoResult.EXC
         NoResult shaken(self) except NoResult.EXC

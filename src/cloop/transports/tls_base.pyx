@@ -27,7 +27,7 @@ from cloop.core.counts cimport register
 from cloop.core.reactor cimport Reactor
 from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport scratch_of
-from cloop.transports.tls_engine cimport new_engine
+from cloop.transports.tls_engine cimport TlsEngine, new_engine, spent_engine
 
 cdef enum:
     # A BufferedProtocol's ciphertext waits in the engine, whose memory never shrinks.
@@ -178,6 +178,15 @@ cdef class TlsBase(Receiver):
             self.transport = self.stream = self.protocol = None
             self.stop_timer()
             self.wake(exc)
+            if self.unwanted:
+                self.forget()
+
+    cdef NoResult forget(self) except NoResult.EXC:
+        """Let go of what was kept for get_extra_info()."""
+        self.told = False
+        self.context = self.peercert = None
+        self.engine = spent_engine()
+        return NoResult.OK
 
     # ---- What comes from below
 
@@ -254,8 +263,10 @@ cdef class TlsBase(Receiver):
     # ---- Handshake
 
     cdef NoResult shake_hands(self) except NoResult.EXC:
+        # Callbacks of the context's may run.
+        cdef TlsEngine engine = self.engine
         try:
-            done = self.engine.shake_hands()
+            done = engine.shake_hands()
         except SSLError as exc:
             self.stop_timer()
             return self.not_shaken(exc)
@@ -319,6 +330,11 @@ cdef class TlsBase(Receiver):
         if not self.closed:
             self.closed = True
             self.start_shutdown()
+            return
+        # From the second time on nothing is asked of it any more, as with asyncio.
+        self.unwanted = True
+        if self.transport is None:
+            self.forget()
 
     def abort(self):
         """End the connection at once and drop what is queued."""
@@ -343,9 +359,10 @@ cdef class TlsBase(Receiver):
         return self.shut_down()
 
     cdef NoResult shut_down(self) except NoResult.EXC:
+        cdef TlsEngine engine = self.engine
         if not self.ended:
             try:
-                done = self.engine.shut_down()
+                done = engine.shut_down()
             except SSLError as exc:
                 return self.end(exc)
             if not done:
@@ -539,7 +556,7 @@ cdef class TlsBase(Receiver):
 
     @property
     def _extra(self):
-        extra = {"sslcontext": self.context}
+        extra = {} if self.context is None else {"sslcontext": self.context}
         if self.told:
             extra.update(peercert=self.peercert, cipher=self.cipher, compression=self.compression,
                          ssl_object=self.engine.sslobj)

@@ -66,3 +66,5 @@ cdef class DirectEngine(TlsEngine):
         Py_ssize_t write_again(self, const char *start, Py_ssize_t size) except -2
 
 cdef TlsEngine new_engine(object context, bint server_side, object server_hostname)
+# One that has nothing to read and nothing to send, for connections that are over.
+cdef TlsEngine spent_engine()

@@ -1,7 +1,6 @@
 """The two engines of TLS; tls_engine.pxd is the manual."""
 
 import os
-import sys
 
 try:
     import _ssl
@@ -309,9 +308,9 @@ def _choose():
         return False, "there is no ssl module"
     if wish == "object":
         return False, "CLOOP_TLS_ENGINE"
-    if not CLOOP_HAS_GIL or sys.implementation.name != "cpython":
-        return False, "this build of Python has no GIL"
     try:
+        if not CLOOP_HAS_GIL:
+            raise LookupError("this build of Python has no GIL")
         load()
         check_layout()
     except (LookupError, AttributeError, OSError) as exc:
@@ -353,4 +352,11 @@ cdef TlsEngine new_engine(object context, bint server_side, object server_hostna
     engine.sslobj = sslobj
     engine.incoming = incoming
     engine.outgoing = outgoing
+    return engine
+
+
+cdef TlsEngine spent_engine():
+    cdef TlsEngine engine = ObjectEngine()
+    engine.incoming = ssl.MemoryBIO()
+    engine.outgoing = ssl.MemoryBIO()
     return engine
