@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import ROOT
 
-TESTS = ("tls", "tls_end", "tls_flow", "tls_handshake")
+TESTS = ("tls", "tls_any_order", "tls_end", "tls_flow", "tls_handshake")
 
 
 def described(**environment: str) -> str:
