@@ -5,14 +5,18 @@ which contains code from uvloop (MIT License, Copyright (c) 2015-2021 MagicStack
 """
 
 import warnings
-from asyncio import CancelledError, constants, transports
+from asyncio import CancelledError, constants
 from asyncio.log import logger
 from asyncio.protocols import BufferedProtocol
+from asyncio.sslproto import (
+    _create_transport_context,
+    _SSLProtocolTransport,
+    add_flowcontrol_defaults,
+)
 from asyncio.streams import StreamReaderProtocol
 
 try:
     import ssl
-    from asyncio.sslproto import _create_transport_context, add_flowcontrol_defaults
     SSLError = ssl.SSLError
 except ImportError:  # a Python that was built without OpenSSL
     ssl = None
@@ -34,7 +38,7 @@ cdef enum:
     BUFFERED_MOST = 65536
     LOG_THRESHOLD = 5
 
-cdef object asyncio_transport = transports._FlowControlMixin
+cdef object asyncio_transport = _SSLProtocolTransport
 
 cdef long live = 0
 register("tls transports", &live)
@@ -101,7 +105,7 @@ cdef class TlsBase(Receiver):
 
     @property
     def __class__(self):
-        # As for transports/base: to isinstance() it is an asyncio.Transport.
+        # As for transports/base: to isinstance() it is what asyncio's own is.
         return asyncio_transport
 
     def __repr__(self):
