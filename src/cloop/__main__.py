@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 
 from cloop import __version__, runner
+from cloop.transports.tls_engine import describe_engine
 
 DESCRIPTION = (
     "Run a program with cloop as the event loop of asyncio.run, asyncio.Runner, "
@@ -52,7 +53,7 @@ def info() -> str:
     facts = {
         "cloop": __version__,
         **features,
-        "tls": "asyncio.sslproto over the ssl module",
+        "tls": describe_engine(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }

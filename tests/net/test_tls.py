@@ -41,6 +41,7 @@ def test_what_it_tells(run):
             for end in (client, server):
                 info = end.transport.get_extra_info
                 assert isinstance(end.transport, asyncio.Transport)
+                assert isinstance(end.transport, asyncio.sslproto._SSLProtocolTransport)
                 assert type(info("ssl_object")) is ssl.SSLObject
                 assert type(info("sslcontext")) is ssl.SSLContext
                 assert info("cipher") == info("ssl_object").cipher()

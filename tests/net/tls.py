@@ -6,7 +6,9 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from .protocols import Recorder, drop
+from tests.support import tcp_pair
+
+from .protocols import Recorder, drop, read_some
 
 PEM = str(Path(__file__).with_name("certificate.pem"))
 NAME = "localhost"
@@ -55,3 +57,80 @@ def shake_hands(tls: ssl.SSLObject, incoming: ssl.MemoryBIO, received: bytes) ->
     incoming.write(received)
     with contextlib.suppress(ssl.SSLWantReadError):
         tls.do_handshake()
+
+
+class Peer:
+    """The other end of a connection by hand: an SSLObject, and a plain non-blocking socket."""
+
+    def __init__(self, sock, context: ssl.SSLContext, **options: object) -> None:
+        self.sock = sock
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, **options)
+
+    async def flush(self, piece: int = 1 << 20, pause: int = 0) -> None:
+        """Send what is to be sent, in pieces and with turns of the loop between."""
+        data = self.outgoing.read()
+        for i in range(0, len(data), piece):
+            await send_all(self.sock, data[i : i + piece])
+            for _ in range(pause):
+                await asyncio.sleep(0)
+
+    async def do(self, step: Callable, *arguments: object, piece: int = 1 << 20, pause: int = 0):
+        """Do a step of the SSLObject to its end: do_handshake, read, unwrap..."""
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    return step(*arguments)
+                except ssl.SSLWantReadError:
+                    await self.flush(piece, pause)
+                    data = await read_some(self.sock)
+                    if not data:
+                        raise EOFError from None
+                    self.incoming.write(data)
+                finally:
+                    await self.flush(piece, pause)
+
+    async def read_exactly(self, size: int) -> bytes:
+        """Plaintext."""
+        data = bytearray()
+        while len(data) < size:
+            data += await self.do(self.tls.read, size - len(data))
+        return bytes(data)
+
+    async def write(self, data: bytes, **how: int) -> None:
+        """Encrypt and send."""
+        self.tls.write(data)
+        await self.flush(**how)
+
+
+async def send_all(sock, data: bytes) -> None:
+    """Send on a plain non-blocking socket."""
+    async with asyncio.timeout(10):
+        while data:
+            try:
+                data = data[sock.send(data) :]
+            except BlockingIOError:
+                await asyncio.sleep(0.0005)
+
+
+@contextlib.asynccontextmanager
+async def with_tls_peer(
+    factory: Callable[[], Recorder] = Recorder, *, server_side: bool = True, context=None, **options: object
+) -> AsyncIterator[tuple[Recorder, Peer]]:
+    """A protocol over TLS, and its peer by hand, when they have shaken hands."""
+    loop = asyncio.get_running_loop()
+    mine, other = tcp_pair()
+    with other:
+        if server_side:
+            peer = Peer(other, client_context(), server_hostname=NAME)
+            opening = loop.connect_accepted_socket(factory, mine, ssl=context or server_context(), **options)
+        else:
+            peer = Peer(other, server_context(), server_side=True)
+            opening = loop.create_connection(
+                factory, sock=mine, ssl=context or client_context(), server_hostname=NAME, **options
+            )
+        (_, protocol), _ = await asyncio.gather(opening, peer.do(peer.tls.do_handshake))
+        try:
+            yield protocol, peer
+        finally:
+            await drop(protocol)

@@ -19,6 +19,8 @@ MODULES = (
     "test_server",
     "test_server_context",
     "test_sock_lowlevel",
+    "test_ssl",
+    "test_sslproto",
     "test_streams",
     "test_taskgroups",
     "test_tasks",

@@ -1,18 +1,16 @@
-"""TLS over the standard library's SSLProtocol, on top of a stream transport.
+"""TLS on top of a stream transport, from the beginning or from some point on.
 
 Derived from CPython's asyncio/base_events.py and selector_events.py (PSF License Agreement).
 """
 
-# What mypy knows of SSLProtocol is less than it takes.
-# mypy: disable-error-code="arg-type,attr-defined"
-
 from __future__ import annotations
 
-from asyncio import constants, sslproto
+from asyncio import constants
 from asyncio.streams import StreamReaderProtocol
 from typing import TYPE_CHECKING, Any
 
 from cloop.transports.stream import StreamTransport
+from cloop.transports.tls import TlsTransport
 
 if TYPE_CHECKING:
     from asyncio import BaseProtocol, Future, Server, Transport
@@ -27,20 +25,6 @@ try:
     import ssl
 except ImportError:  # a Python that was built without OpenSSL
     ssl = None  # type: ignore[assignment]
-
-
-class SSLProtocol(sslproto.SSLProtocol):
-    """asyncio's, which loses data where a protocol's buffer is no memoryview.
-
-    It receives into a slice of the buffer, and a bytearray's slice is a copy.
-    https://github.com/python/cpython/issues/156275
-    """
-
-    def _set_app_protocol(self, app_protocol: BaseProtocol) -> None:
-        super()._set_app_protocol(app_protocol)
-        if self._app_protocol_is_buffer:
-            get_buffer = app_protocol.get_buffer
-            self._app_protocol_get_buffer = lambda size: memoryview(get_buffer(size)).cast("B")
 
 
 def make_ssl_transport(
@@ -59,7 +43,7 @@ def make_ssl_transport(
     context: Context | None = None,
 ) -> Transport:
     """A TLS transport over a connected socket; `waiter` is told when the handshake is over."""
-    ssl_protocol = SSLProtocol(
+    transport = TlsTransport(
         loop,
         protocol,
         sslcontext,
@@ -69,12 +53,10 @@ def make_ssl_transport(
         ssl_handshake_timeout=ssl_handshake_timeout,
         ssl_shutdown_timeout=ssl_shutdown_timeout,
     )
-    transport = ssl_protocol._app_transport
     try:
-        StreamTransport(loop, rawsock, ssl_protocol, None, extra, server, context)
+        StreamTransport(loop, rawsock, transport, None, extra, server, context)
     except BaseException:
-        # It has no connection to warn of.
-        transport._closed = True
+        transport._disown()
         raise
     return transport
 
@@ -98,7 +80,7 @@ async def start_tls(
     if not getattr(transport, "_start_tls_compatible", False):
         raise TypeError(f"transport {transport!r} is not supported by start_tls()")
     waiter = loop.create_future()
-    ssl_protocol = SSLProtocol(
+    tls = TlsTransport(
         loop,
         protocol,
         sslcontext,
@@ -111,9 +93,9 @@ async def start_tls(
     )
     # No data may reach the new protocol before its connection_made.
     transport.pause_reading()
-    move_read_ahead(protocol, ssl_protocol)
-    transport.set_protocol(ssl_protocol)
-    made = loop.call_soon(ssl_protocol.connection_made, transport)
+    move_read_ahead(protocol, tls, server_side)
+    transport.set_protocol(tls)
+    made = loop.call_soon(tls.connection_made, transport)
     resumed = loop.call_soon(transport.resume_reading)
     try:
         await waiter
@@ -124,10 +106,10 @@ async def start_tls(
         # The exception's traceback must not keep the connection alive.
         waiter = None  # type: ignore[assignment]
         raise
-    return ssl_protocol._app_transport
+    return tls
 
 
-def move_read_ahead(protocol: BaseProtocol, ssl_protocol: sslproto.SSLProtocol) -> None:
+def move_read_ahead(protocol: BaseProtocol, tls: TlsTransport, server_side: bool) -> None:
     """Hand what a StreamReader has read already to the handshake, to which it belongs.
 
     A client's first bytes may come in one segment with what made the server start TLS.
@@ -136,8 +118,8 @@ def move_read_ahead(protocol: BaseProtocol, ssl_protocol: sslproto.SSLProtocol) 
     if not isinstance(protocol, StreamReaderProtocol):
         return
     reader = getattr(protocol, "_stream_reader", None)
-    if reader is not None and reader._buffer and ssl_protocol._server_side:
-        ssl_protocol._incoming.write(reader._buffer)
+    if reader is not None and reader._buffer and server_side:
+        tls._feed(reader._buffer)
         reader._buffer.clear()
 
 

@@ -53,6 +53,7 @@ cdef class Scratch:
         object protocol_class
         bint buffered          # a BufferedProtocol
         bint streams           # that of asyncio's streams
+        bint receives          # a Receiver
         object batch           # what datagram transports receive many at once into; see there
 
         # Knows the class of a protocol from then on.

@@ -7,6 +7,7 @@ from cpython.object cimport PyObject
 from libc.stdlib cimport free
 
 from cloop._c.pyapi cimport Py_XDECREF
+from cloop.transports.receiver cimport Receiver
 
 cdef extern from "<stdlib.h>":
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -42,6 +43,7 @@ cdef class Scratch:
     cdef NoResult learn(self, object protocol) except NoResult.EXC:
         self.buffered = isinstance(protocol, BufferedProtocol)
         self.streams = isinstance(protocol, StreamReaderProtocol)
+        self.receives = isinstance(protocol, Receiver)
         self.protocol_class = type(protocol)
         return NoResult.OK
 

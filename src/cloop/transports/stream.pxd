@@ -2,7 +2,7 @@
 
 Reading: one recv for an event, into what all connections of the loop share (transports/scratch),
 and a bytes object of just what came; or straight into the memory of a BufferedProtocol, and again while that
-comes back full, within a budget.
+comes back full, within a budget. TLS is given the shared memory itself.
 
 Writing: sent at once while nothing is queued. What the kernel does not take is queued: bytes as
 they are, copies of what the caller may change; from then on the descriptor is watched, and each
@@ -18,6 +18,7 @@ from cloop._c.pyapi cimport NoResult
 from cloop._c.socket cimport iovec
 from cloop.transports.base cimport BaseTransport
 from cloop.transports.outbox cimport Outbox
+from cloop.transports.receiver cimport Receiver
 from cloop.transports.scratch cimport Scratch
 
 # Final, so that its methods call each other directly: after each system call the processor has
@@ -30,6 +31,7 @@ cdef class StreamTransport(BaseTransport):
         bint keeps             # the protocol keeps what it gets
 
         bint buffered          # the protocol is a BufferedProtocol
+        Receiver receiver      # the protocol, where it takes memory; else None
 
         Outbox outbox
         bint at_end            # the loop runs us at the end of the turn
@@ -49,6 +51,7 @@ cdef class StreamTransport(BaseTransport):
         void guess(self, Py_ssize_t n) noexcept
         ssize_t receive(self, PyObject **data, int *level) except -2
         NoResult read_buffered(self) except NoResult.EXC
+        NoResult read_memory(self) except NoResult.EXC
         Py_ssize_t fill_buffer(self, object protocol, Py_ssize_t *size) except -2
         NoResult read_failed(self) except NoResult.EXC
         NoResult read_eof(self) except NoResult.EXC

@@ -33,14 +33,8 @@ from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, would_block
 from cloop.transports.nodelay cimport set_no_delay
 from cloop.transports.outbox cimport GATHER_SIZE, HOLD_SIZE, MANY_TURNS, MANY_WRITES
-from cloop.transports.scratch cimport (
-    LEVELS,
-    bytes_memory,
-    capacity_of,
-    level_for,
-    scratch_of,
-    set_size,
-)
+from cloop.transports.receiver cimport Receiver
+from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, level_for, scratch_of, set_size
 from cloop.transports.flow cimport MAX_PIECES, Flow
 
 cdef extern from *:
@@ -89,6 +83,7 @@ cdef class StreamTransport(BaseTransport):
         if type(protocol) is not self.scratch.protocol_class and protocol is not None:
             self.scratch.learn(protocol)
         self.buffered = self.scratch.buffered
+        self.receiver = <Receiver>protocol if self.scratch.receives else None
         self.may_gather = not self.scratch.streams
         self.many_turns = 0
         return NoResult.OK
@@ -98,6 +93,8 @@ cdef class StreamTransport(BaseTransport):
     cdef NoResult on_readable(self) except NoResult.EXC:
         if self.closing:
             return NoResult.OK
+        if self.receiver is not None:
+            return self.read_memory()
         return self.read_buffered() if self.buffered else self.read_data()
 
     cdef NoResult read_data(self) except NoResult.EXC:
@@ -216,6 +213,20 @@ cdef class StreamTransport(BaseTransport):
             return 0
         return n
 
+    cdef NoResult read_memory(self) except NoResult.EXC:
+        """One recv for a protocol that takes what came out of the shared memory."""
+        # May be replaced while it runs.
+        cdef Receiver receiver = self.receiver
+        cdef ssize_t n = recv(self.live_fd(), self.scratch.memory, receiver.most, 0)
+        if n <= 0:
+            return self.read_failed() if n < 0 else self.read_eof()
+        try:
+            return receiver.received(self.scratch.memory, n)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            return self.fatal_error(exc, "Fatal error: protocol.buffer_updated() call failed.")
+
     cdef NoResult read_failed(self) except NoResult.EXC:
         if would_block():
             return NoResult.OK
@@ -281,11 +292,12 @@ cdef class StreamTransport(BaseTransport):
                 return self.fatal_error(error_from_errno(),
                                         "Fatal write error on socket transport")
             sent = 0
+        if whole is None:
+            # At once: it may be memory that others use as well.
+            whole = PyBytes_FromStringAndSize(start + sent, size - sent)
+            sent = 0
         self.wait_writable()
-        if whole is not None:
-            self.queue(whole, sent)
-        else:
-            self.queue(PyBytes_FromStringAndSize(start + sent, size - sent), 0)
+        self.queue(whole, sent)
         return self.may_pause()
 
     cdef NoResult put_behind(self, bytes whole, const char *start,
@@ -457,7 +469,6 @@ cdef class StreamTransport(BaseTransport):
     cdef const char *join(self, iovec *vector, int n) noexcept:
         """Copy pieces together, into what nobody is receiving into at the moment."""
         cdef char *end = self.scratch.memory
-        cdef int i
         for i in range(n):
             memcpy(end, vector[i].iov_base, vector[i].iov_len)
             end += vector[i].iov_len
@@ -533,11 +544,7 @@ cdef class StreamTransport(BaseTransport):
         return self.queued
 
     def set_write_buffer_limits(self, high=None, low=None):
-        """Set the water marks that decide when the protocol is paused and resumed.
-
-        `high` is four times `low` by default, `low` a quarter of `high`, 64 KiB and 16 KiB where
-        neither is given. Raises ValueError unless high >= low >= 0.
-        """
+        """Set the water marks that decide when the protocol is paused and resumed."""
         self.settle()
         Flow.set_write_buffer_limits(self, high, low)
 

@@ -1,0 +1,6 @@
+from typing import final
+
+from cloop.transports.tls_base import TlsBase
+
+@final
+class TlsTransport(TlsBase): ...

@@ -1,0 +1,326 @@
+"""TlsTransport; tls.pxd is the manual.
+
+Derived in its rules, order and messages from CPython's asyncio/sslproto.py (PSF License Agreement),
+which contains code from uvloop (MIT License, Copyright (c) 2015-2021 MagicStack Inc.).
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_SIZE
+from cpython.object cimport PyObject
+
+from cloop._c.pyapi cimport Py_DECREF
+from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, level_for, set_size
+from cloop.transports.stream cimport StreamTransport
+from cloop.transports.tls_engine cimport AGAIN, RECORD, WHOLE_RECORD, TlsEngine
+
+cdef extern from *:
+    # NULL is looked at by hand: there is something to be given back first.
+    PyObject *call_method "PyObject_CallMethodOneArg"(object self, object name, object argument)
+    PyObject *copied "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size)
+
+cdef enum:
+    # decrypt() has filled the memory: there may be more.
+    FULL = 1
+
+
+cdef class TlsTransport(TlsBase):
+    """TLS over another transport, of which it is the protocol."""
+
+    # ---- Reading
+
+    cdef NoResult read_on(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        if self.reading_paused:
+            if size:
+                self.engine.feed(start, size)
+            return self.control_reading()
+        if self.buffered:
+            if size:
+                self.engine.feed(start, size)
+            self.read_buffered()
+        else:
+            self.read_data(start, size)
+        if self.backlog is not None:
+            self.write_backlog()
+        else:
+            self.send_out()
+        return self.control_reading()
+
+    cdef NoResult read_data(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        """Decrypt all that there is and deliver it by one call."""
+        cdef int level = max(level_for(size + self.engine.unread()), 1)
+        cdef PyObject *data = self.scratch.take(level)
+        cdef Py_ssize_t n = 0
+        cdef Py_ssize_t status
+        try:
+            status = self.decrypt(data, capacity_of(level), &start, &size, &n)
+        except BaseException:
+            self.scratch.give(level, data)
+            raise
+        if status == FULL:
+            return self.read_much(data, level, start, size)
+        self.deliver(data, level, n)
+        if status == 0:
+            self.tell_end()
+            return self.start_shutdown()
+        return NoResult.OK
+
+    cdef Py_ssize_t decrypt(self, PyObject *data, Py_ssize_t capacity, const char **start,
+                            Py_ssize_t *size, Py_ssize_t *filled) except -2:
+        """Fill the memory: AGAIN, 0 for close_notify, or FULL. Advances `start` to what is not fed.
+
+        It is fed by the record, so that the engine never has to keep much.
+        """
+        cdef TlsEngine engine = self.engine
+        cdef char *to = bytes_memory(data)
+        cdef Py_ssize_t step = size[0]
+        cdef Py_ssize_t n
+        while True:
+            if size[0]:
+                step = min(size[0], <Py_ssize_t>WHOLE_RECORD) if engine.direct else size[0]
+                engine.feed(start[0], step)
+                start[0] += step
+                size[0] -= step
+            while True:
+                n = engine.read(to + filled[0], capacity - filled[0])
+                if n <= 0:
+                    break
+                filled[0] += n
+                if filled[0] == capacity:
+                    return FULL
+                if engine.direct and engine.unread() == 0:
+                    # A record that was read to its end, and no other.
+                    n = AGAIN
+                    break
+            if n == 0 or size[0] == 0:
+                return n
+
+    cdef NoResult read_much(self, PyObject *first, int level, const char *start,
+                            Py_ssize_t size) except NoResult.EXC:
+        """There is more than one object holds: join several."""
+        cdef Py_ssize_t n = capacity_of(level)
+        cdef Py_ssize_t status = FULL
+        cdef PyObject *memory
+        cdef list pieces
+        set_size(first, n)
+        # Before anything that the collector may be called by.
+        self.engine.feed(start, size)
+        size = 0
+        pieces = [<object>first]
+        Py_DECREF(first)
+        while status == FULL:
+            memory = self.scratch.take(LEVELS)
+            n = 0
+            try:
+                status = self.decrypt(memory, capacity_of(LEVELS), &start, &size, &n)
+                pieces.append(PyBytes_FromStringAndSize(bytes_memory(memory), n))
+            finally:
+                self.scratch.give(LEVELS, memory)
+        self.protocol.data_received(b"".join(pieces))
+        if status == 0:
+            self.tell_end()
+            return self.start_shutdown()
+        return NoResult.OK
+
+    cdef NoResult deliver(self, PyObject *data, int level, Py_ssize_t n) except NoResult.EXC:
+        """Give the protocol the first `n` bytes of a spare object, and that back to where it is from."""
+        cdef object protocol = self.protocol
+        cdef PyObject *result
+        cdef PyObject *copy
+        if n == 0:
+            self.scratch.give(level, data)
+            return NoResult.OK
+        if self.keeps or 4 * n < capacity_of(level):
+            copy = copied(bytes_memory(data), n)
+            self.scratch.give(level, data)
+            if copy == NULL:
+                return NoResult.EXC
+            data = copy
+            level = 0
+        else:
+            set_size(data, n)
+        result = call_method(protocol, "data_received", <object>data)
+        if level == 0:
+            Py_DECREF(data)
+        elif not self.scratch.give(level, data):
+            self.keeps = True
+        if result == NULL:
+            return NoResult.EXC
+        Py_DECREF(result)
+        return NoResult.OK
+
+    cdef NoResult read_buffered(self) except NoResult.EXC:
+        """Decrypt into the protocol's buffer."""
+        cdef Py_buffer view
+        cdef object protocol = self.protocol
+        cdef TlsEngine engine = self.engine
+        cdef Py_ssize_t filled = 0
+        cdef Py_ssize_t n = AGAIN
+        buffer = protocol.get_buffer(engine.unread())
+        try:
+            PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+        except (TypeError, BufferError):
+            raise TypeError("read() argument 2 must be read-write bytes-like object, not "
+                            f"{type(buffer).__name__}") from None
+        try:
+            if view.len == 0:
+                # To asyncio that is an end of file.
+                n = 0
+            while filled < view.len:
+                n = engine.read(<char *>view.buf + filled, view.len - filled)
+                if n <= 0:
+                    break
+                filled += n
+            else:
+                if view.len:
+                    self.loop.call_soon(self._do_read)
+        finally:
+            PyBuffer_Release(&view)
+        if filled:
+            protocol.buffer_updated(filled)
+        if n == 0:
+            self.tell_end()
+            return self.start_shutdown()
+        return NoResult.OK
+
+    # ---- Writing
+
+    def write(self, data):
+        """Encrypt and send bytes, a bytearray or a memoryview."""
+        cdef Py_buffer view
+        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
+        if not data:
+            return
+        if self.is_over():
+            self.count_lost_write()
+            return
+        try:
+            if type(data) is bytes:
+                self.put_bytes(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+                return
+            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+            try:
+                self.put_bytes(<const char *>view.buf, view.len)
+            finally:
+                PyBuffer_Release(&view)
+        except Exception as exc:
+            self.fatal_error(exc, "Fatal error on SSL protocol")
+
+    def writelines(self, list_of_data):
+        """Encrypt and send several bytes-like objects, each in records of its own."""
+        if self.is_over():
+            self.count_lost_write()
+            return
+        # All of them first: what has no length raises here, as in asyncio.
+        cdef list pieces = [data for data in list_of_data if len(data)]
+        try:
+            self.put([data if type(data) is bytes else memoryview(data).tobytes() for data in pieces])
+        except Exception as exc:
+            self.fatal_error(exc, "Fatal error on SSL protocol")
+
+    cdef bint is_straight(self) except -1:
+        """Whether what is written goes through the shared memory to the kernel."""
+        return (self.state == WRAPPED and self.backlog is None and self.stream is not None
+                and self.engine.direct and not self.below_full)
+
+    cdef NoResult put_bytes(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        cdef Py_ssize_t made = 0
+        if not self.is_straight():
+            return self.put([PyBytes_FromStringAndSize(start, size)])
+        self.put_part(start, size, &made)
+        self.send_made(&made)
+        return self.control_writing()
+
+    cdef NoResult put(self, list pieces) except NoResult.EXC:
+        cdef Py_ssize_t made = 0
+        cdef Py_ssize_t i
+        if self.is_straight():
+            for i in range(PyList_GET_SIZE(pieces)):
+                self.put_part(PyBytes_AS_STRING(pieces[i]), PyBytes_GET_SIZE(pieces[i]), &made)
+            self.send_made(&made)
+            return self.control_writing()
+        if self.backlog is None:
+            self.backlog = []
+        self.backlog.extend(pieces)
+        for i in range(PyList_GET_SIZE(pieces)):
+            self.backlog_size += PyBytes_GET_SIZE(pieces[i])
+        return self.write_backlog() if self.state == WRAPPED else NoResult.OK
+
+    cdef NoResult put_part(self, const char *start, Py_ssize_t size,
+                           Py_ssize_t *made) except NoResult.EXC:
+        """Encrypt one piece behind the `made` bytes in the shared memory, which is sent when full."""
+        cdef Py_ssize_t n
+        while size > 0:
+            n = AGAIN if self.backlog is not None else self.encrypt(start, size, made)
+            if n == AGAIN:
+                if self.backlog is None:
+                    self.backlog = []
+                self.backlog.append(PyBytes_FromStringAndSize(start, size))
+                self.backlog_size += size
+                return NoResult.OK
+            start += n
+            size -= n
+            if size > 0 and self.send_made(made):
+                return NoResult.OK
+        return NoResult.OK
+
+    cdef Py_ssize_t encrypt(self, const char *start, Py_ssize_t size, Py_ssize_t *made) except -2:
+        """Fill the shared memory with records: how much of the piece is in them, or AGAIN."""
+        cdef TlsEngine engine = self.engine
+        cdef char *memory = self.scratch.memory
+        cdef Py_ssize_t capacity = self.scratch.size
+        cdef Py_ssize_t done = 0
+        cdef Py_ssize_t n
+        while done < size and made[0] + 2 * WHOLE_RECORD <= capacity:
+            n = engine.write(start + done, min(size - done, <Py_ssize_t>RECORD))
+            if n == AGAIN:
+                return AGAIN if done == 0 else done
+            done += n
+            # Records that had to be sent for other reasons are before it.
+            made[0] += engine.take(memory + made[0], capacity - made[0])
+        return done
+
+    cdef bint send_made(self, Py_ssize_t *made) except -1:
+        """Send what is in the shared memory; whether the connection has ended by that."""
+        cdef StreamTransport stream = self.stream
+        cdef Py_ssize_t n = made[0]
+        made[0] = 0
+        if stream is None:
+            return True
+        if n:
+            stream.put(None, self.scratch.memory, n)
+        return stream.conn_lost != 0 or self.state == UNWRAPPED
+
+    cdef NoResult write_backlog(self) except NoResult.EXC:
+        cdef TlsEngine engine = self.engine
+        cdef bytes piece
+        cdef Py_ssize_t n
+        while self.backlog:
+            piece = <bytes>self.backlog[0]
+            n = engine.write(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+            if n == AGAIN:
+                return self.send_out()
+            self.backlog_size -= n
+            if n < PyBytes_GET_SIZE(piece):
+                self.backlog[0] = piece[n:]
+            else:
+                del self.backlog[0]
+        self.backlog = None
+        return self.send_out()
+
+    cdef NoResult send_out(self) except NoResult.EXC:
+        """Pass what the engine has made on to the transport below."""
+        cdef StreamTransport stream = self.stream
+        cdef Py_ssize_t n
+        if not self.below_full and self.transport is not None:
+            if stream is not None and self.engine.direct:
+                while True:
+                    n = self.engine.take(self.scratch.memory, self.scratch.size)
+                    if n == 0 or self.send_made(&n):
+                        break
+            else:
+                data = self.engine.outgoing.read()
+                if data:
+                    self.transport.write(data)
+        return self.control_writing()

@@ -1,0 +1,108 @@
+"""TlsBase: what becomes of a TLS connection. TlsTransport (tls.pxd) moves the bytes.
+
+The life, as that of asyncio's SSLProtocol:
+
+    UNWRAPPED -> HANDSHAKE -> WRAPPED -> FLUSHING -> SHUTDOWN -> UNWRAPPED
+
+and what the application's protocol knows: INIT, MADE (connection_made), ENDED (eof_received), LOST.
+"""
+
+from cloop._c.pyapi cimport NoResult
+from cloop.core.reactor cimport Reactor
+from cloop.transports.receiver cimport Receiver
+from cloop.transports.scratch cimport Scratch
+from cloop.transports.stream cimport StreamTransport
+from cloop.transports.tls_engine cimport TlsEngine
+
+cdef enum State:
+    UNWRAPPED
+    HANDSHAKE
+    WRAPPED
+    FLUSHING           # closing: what there is is read and written
+    SHUTDOWN           # close_notify is on its way
+
+cdef enum Known:
+    INIT
+    MADE
+    ENDED
+    LOST
+
+cdef class TlsBase(Receiver):
+    cdef:
+        Reactor loop
+        object protocol        # the application's; None once the connection is lost
+        bint buffered          # a BufferedProtocol
+        object transport       # the one below, from its connection_made to its connection_lost
+        StreamTransport stream  # the same, where it is ours
+        Scratch scratch
+        TlsEngine engine
+        State state
+        Known known
+        bint closed            # for the application
+        bint unwanted          # close() was called again
+        bint ended             # the transport below has received EOF
+        int conn_lost          # counts writes after the end
+        object waiter          # a future for the end of the handshake
+
+        object context         # ssl.SSLContext
+        bint server_side
+        object server_hostname
+        bint told              # the handshake is over, and so these are known:
+        object peercert
+        object cipher
+        object compression
+
+        object handshake_timeout   # seconds
+        object shutdown_timeout
+        object timer           # of the one that runs
+        object began           # loop.time() of the handshake's begin, in debug mode
+
+        list backlog           # plaintext (bytes) that the engine does not take yet; None: empty
+        Py_ssize_t backlog_size
+        bint below_full        # the transport below has called pause_writing
+        bint below_paused      # its reading, by us
+        bint reading_paused    # by the application
+        bint writing_paused    # the application was told so
+        Py_ssize_t read_high
+        Py_ssize_t read_low
+        Py_ssize_t write_high
+        Py_ssize_t write_low
+
+        bint keeps             # the protocol keeps what it gets
+
+        dict __dict__
+        object __weakref__
+
+        NoResult use_protocol(self, object protocol) except NoResult.EXC
+        NoResult tune(self) except NoResult.EXC
+        NoResult wake(self, object exception) except NoResult.EXC
+
+        NoResult forget(self) except NoResult.EXC
+        NoResult go_on(self) except NoResult.EXC
+        NoResult shake_hands(self) except NoResult.EXC
+        NoResult shaken(self) except NoResult.EXC
+        NoResult not_shaken(self, object exception) except NoResult.EXC
+        NoResult stop_timer(self) except NoResult.EXC
+
+        NoResult start_shutdown(self) except NoResult.EXC
+        NoResult flush(self, const char *start, Py_ssize_t size) except NoResult.EXC
+        NoResult shut_down(self) except NoResult.EXC
+        NoResult end(self, object exception) except NoResult.EXC
+
+        # `start` is ciphertext that came just now, in the shared memory.
+        NoResult read(self, const char *start, Py_ssize_t size) except NoResult.EXC
+        NoResult read_on(self, const char *start, Py_ssize_t size) except NoResult.EXC
+        NoResult tell_end(self) except NoResult.EXC
+
+        NoResult write_backlog(self) except NoResult.EXC
+        NoResult send_out(self) except NoResult.EXC
+        bint is_over(self) except -1
+        NoResult count_lost_write(self) except NoResult.EXC
+
+        Py_ssize_t unsent(self) except -1
+        NoResult control_writing(self) except NoResult.EXC
+        NoResult tell_writing(self, str method) except NoResult.EXC
+        NoResult control_reading(self) except NoResult.EXC
+
+        NoResult force_close(self, object exception) except NoResult.EXC
+        NoResult fatal_error(self, object exception, str message) except NoResult.EXC

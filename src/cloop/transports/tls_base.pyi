@@ -1,0 +1,31 @@
+import asyncio
+import ssl
+from asyncio.constants import _SendfileMode
+from typing import ClassVar, Self
+
+from cloop.core.reactor import Reactor
+from cloop.transports.receiver import Receiver
+
+# An asyncio.Transport to isinstance(), and the protocol of another; it is derived from neither.
+class TlsBase(Receiver, asyncio.Transport, asyncio.Protocol):
+    _start_tls_compatible: ClassVar[bool]
+    _sendfile_compatible: ClassVar[_SendfileMode]
+
+    def __new__(
+        cls,
+        loop: Reactor,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext | None,
+        waiter: asyncio.Future[None] | None = None,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        call_connection_made: bool = True,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Self: ...
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+    def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def get_read_buffer_limits(self) -> tuple[int, int]: ...
+    def get_read_buffer_size(self) -> int: ...
+    def _feed(self, data: bytes | bytearray) -> None: ...
+    def _disown(self) -> None: ...

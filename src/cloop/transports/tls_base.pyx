@@ -1,0 +1,598 @@
+"""TlsBase; tls_base.pxd is the manual.
+
+Derived in its rules, order and messages from CPython's asyncio/sslproto.py (PSF License Agreement),
+which contains code from uvloop (MIT License, Copyright (c) 2015-2021 MagicStack Inc.).
+"""
+
+import warnings
+from asyncio import CancelledError, constants
+from asyncio.log import logger
+from asyncio.protocols import BufferedProtocol
+from asyncio.sslproto import (
+    _create_transport_context,
+    _SSLProtocolTransport,
+    add_flowcontrol_defaults,
+)
+from asyncio.streams import StreamReaderProtocol
+
+try:
+    import ssl
+    SSLError = ssl.SSLError
+except ImportError:  # a Python that was built without OpenSSL
+    ssl = None
+    SSLError = OSError
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.pyport cimport PY_SSIZE_T_MAX
+
+from cloop._c.pyapi cimport CLOOP_DEBUG, cloop_drop_instance_dict
+from cloop.core.counts cimport register
+from cloop.core.reactor cimport Reactor
+from cloop.transports.receiver cimport MOST
+from cloop.transports.scratch cimport scratch_of
+from cloop.transports.tls_engine cimport TlsEngine, new_engine, spent_engine
+
+cdef enum:
+    # A BufferedProtocol's ciphertext waits in the engine, whose memory never shrinks.
+    BUFFERED_MOST = 65536
+    LOG_THRESHOLD = 5
+
+cdef object asyncio_transport = _SSLProtocolTransport
+
+cdef long live = 0
+register("tls transports", &live)
+
+
+cdef tuple limits(object high, object low, int kilobytes):
+    high, low = add_flowcontrol_defaults(high, low, kilobytes)
+    return int(min(high, PY_SSIZE_T_MAX)), int(min(low, PY_SSIZE_T_MAX))
+
+
+cdef object checked_timeout(object seconds, str name, object default):
+    if seconds is None:
+        return default
+    if seconds <= 0:
+        raise ValueError(f"{name} should be a positive number, got {seconds}")
+    return seconds
+
+
+cdef class TlsBase(Receiver):
+    """What becomes of a TLS connection."""
+
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.FALLBACK
+
+    def __cinit__(self, Reactor loop not None, protocol, sslcontext, waiter=None, bint server_side=False,
+                  server_hostname=None, bint call_connection_made=True, ssl_handshake_timeout=None,
+                  ssl_shutdown_timeout=None):
+        global live
+        if CLOOP_DEBUG:
+            live += 1
+        cloop_drop_instance_dict(self)
+        # Nobody needs to be warned of what was never made.
+        self.closed = True
+        if type(self) is TlsBase:
+            raise TypeError("TlsBase has no use by itself")
+        if ssl is None:
+            raise RuntimeError("stdlib ssl module not available")
+        self.handshake_timeout = checked_timeout(
+            ssl_handshake_timeout, "ssl_handshake_timeout", constants.SSL_HANDSHAKE_TIMEOUT)
+        self.shutdown_timeout = checked_timeout(
+            ssl_shutdown_timeout, "ssl_shutdown_timeout", constants.SSL_SHUTDOWN_TIMEOUT)
+        self.context = sslcontext or _create_transport_context(server_side, server_hostname)
+        self.server_side = server_side
+        self.server_hostname = server_hostname if server_hostname and not server_side else None
+        self.loop = loop
+        self.scratch = scratch_of(loop)
+        self.waiter = waiter
+        self.known = INIT if call_connection_made else MADE
+        self.use_protocol(protocol)
+        self.read_high, self.read_low = limits(None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_READ)
+        self.write_high, self.write_low = limits(None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE)
+        self.engine = new_engine(self.context, server_side, self.server_hostname)
+        self.closed = False
+
+    def __dealloc__(self):
+        global live
+        if CLOOP_DEBUG:
+            live -= 1
+
+    def __del__(self):
+        if not self.closed:
+            self.closed = True
+            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+
+    @property
+    def __class__(self):
+        # As for transports/base: to isinstance() it is what asyncio's own is.
+        return asyncio_transport
+
+    def __repr__(self):
+        cdef str state = "closed" if self.transport is None and self.closed else (
+            "closing" if self.closed else "open")
+        return f"<{type(self).__name__} {state} over {self.transport!r}>"
+
+    # ---- The protocols above and below
+
+    def get_protocol(self):
+        """The protocol that is told of what happens."""
+        return self.protocol
+
+    def set_protocol(self, protocol):
+        """Tell another protocol from now on."""
+        self.use_protocol(protocol)
+
+    cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
+        self.protocol = protocol
+        self.buffered = isinstance(protocol, BufferedProtocol) and hasattr(protocol, "get_buffer")
+        self.most = BUFFERED_MOST if self.buffered else MOST
+        self.keeps = False
+        return self.tune()
+
+    cdef NoResult tune(self) except NoResult.EXC:
+        """Whether small writes may go together at the end of the turn; see transports/outbox."""
+        if self.stream is not None:
+            self.stream.may_gather = not isinstance(self.protocol, StreamReaderProtocol)
+        return NoResult.OK
+
+    cdef NoResult wake(self, object exception) except NoResult.EXC:
+        cdef object waiter = self.waiter
+        self.waiter = None
+        if waiter is None or waiter.cancelled():
+            return NoResult.OK
+        if exception is not None:
+            waiter.set_exception(exception)
+        else:
+            waiter.set_result(None)
+        return NoResult.OK
+
+    def connection_made(self, transport):
+        """The connection below is there: begin the handshake."""
+        self.transport = transport
+        if self.closed:
+            # Closed before it began.
+            self.force_close(None)
+            return
+        if type(transport) is StreamTransport:
+            self.stream = <StreamTransport>transport
+            self.tune()
+        if self.loop.debug:
+            logger.debug("%r starts SSL handshake", self)
+            self.began = self.loop.time()
+        self.state = HANDSHAKE
+        self.timer = self.loop.call_later(self.handshake_timeout, self._check_handshake_timeout)
+        self.shake_hands()
+
+    def connection_lost(self, exc):
+        """The connection below is over."""
+        cdef object protocol = self.protocol
+        cdef State state = self.state
+        self.backlog = None
+        self.backlog_size = 0
+        self.engine.outgoing.read()
+        self.conn_lost += 1
+        self.closed = True
+        self.state = UNWRAPPED
+        try:
+            if state != HANDSHAKE and (self.known == MADE or self.known == ENDED):
+                self.known = LOST
+                self.loop.call_soon(protocol.connection_lost, exc)
+        finally:
+            self.transport = self.stream = self.protocol = None
+            self.stop_timer()
+            self.wake(exc)
+            if self.unwanted:
+                self.forget()
+
+    cdef NoResult forget(self) except NoResult.EXC:
+        """Let go of what was kept for get_extra_info()."""
+        self.told = False
+        self.context = self.peercert = None
+        self.engine = spent_engine()
+        return NoResult.OK
+
+    # ---- What comes from below
+
+    def data_received(self, data):
+        """Ciphertext, from a transport that is not cloop's own."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            self.received(<const char *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef NoResult received(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        if self.state == WRAPPED:
+            return self.read(start, size)
+        if self.state == FLUSHING:
+            return self.flush(start, size)
+        if self.state == UNWRAPPED:
+            return NoResult.OK
+        self.engine.feed(start, size)
+        return self.go_on()
+
+    cdef NoResult go_on(self) except NoResult.EXC:
+        """Do what there is to do in this state."""
+        if self.state == HANDSHAKE:
+            return self.shake_hands()
+        if self.state == WRAPPED:
+            return self.read(NULL, 0)
+        if self.state == FLUSHING:
+            return self.flush(NULL, 0)
+        if self.state == SHUTDOWN:
+            return self.shut_down()
+        return NoResult.OK
+
+    def eof_received(self):
+        """Nothing more comes from below. Returns a true value where that is not to be closed yet."""
+        self.ended = True
+        try:
+            if self.loop.debug:
+                logger.debug("%r received EOF", self)
+            if self.state == HANDSHAKE:
+                self.stop_timer()
+                self.not_shaken(ConnectionResetError())
+            elif self.state == WRAPPED:
+                self.state = FLUSHING
+                if self.reading_paused:
+                    return True
+                self.flush(NULL, 0)
+            elif self.state == FLUSHING:
+                self.write_backlog()
+                self.state = SHUTDOWN
+                self.shut_down()
+            elif self.state == SHUTDOWN:
+                self.shut_down()
+        except Exception:
+            if self.transport is not None:
+                self.transport.close()
+            raise
+
+    cdef NoResult tell_end(self) except NoResult.EXC:
+        """The peer sends nothing more."""
+        if self.known != MADE:
+            return NoResult.OK
+        self.known = ENDED
+        try:
+            if self.protocol.eof_received():
+                logger.warning("returning true from eof_received() has no effect when using ssl")
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:
+            self.fatal_error(exc, "Error calling eof_received()")
+        return NoResult.OK
+
+    # ---- Handshake
+
+    cdef NoResult shake_hands(self) except NoResult.EXC:
+        # Callbacks of the context's may run.
+        cdef TlsEngine engine = self.engine
+        try:
+            done = engine.shake_hands()
+        except SSLError as exc:
+            self.stop_timer()
+            return self.not_shaken(exc)
+        # A callback of the context's may have ended it all.
+        if self.state != HANDSHAKE:
+            return NoResult.OK
+        return self.shaken() if done else self.send_out()
+
+    cdef NoResult shaken(self) except NoResult.EXC:
+        cdef object sslobj = self.engine.sslobj
+        self.stop_timer()
+        self.state = WRAPPED
+        try:
+            self.peercert = sslobj.getpeercert()
+        except Exception as exc:
+            return self.not_shaken(exc)
+        if self.began is not None:
+            logger.debug("%r: SSL handshake took %.1f ms", self, (self.loop.time() - self.began) * 1e3)
+        self.cipher = sslobj.cipher()
+        self.compression = sslobj.compression()
+        self.told = True
+        if self.known == INIT:
+            self.known = MADE
+            self.protocol.connection_made(self)
+        self.wake(None)
+        self.read(NULL, 0)
+        # Also where the protocol has paused reading: the peer waits for the end of the handshake.
+        return self.send_out()
+
+    cdef NoResult not_shaken(self, object exception) except NoResult.EXC:
+        self.state = UNWRAPPED
+        if isinstance(exception, ssl.CertificateError):
+            message = "SSL handshake failed on verifying the certificate"
+        else:
+            message = "SSL handshake failed"
+        self.fatal_error(exception, message)
+        return self.wake(exception)
+
+    cdef NoResult stop_timer(self) except NoResult.EXC:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        return NoResult.OK
+
+    def _check_handshake_timeout(self):
+        if self.state == HANDSHAKE:
+            self.fatal_error(
+                ConnectionAbortedError(
+                    f"SSL handshake is taking longer than {self.handshake_timeout} seconds: "
+                    "aborting the connection"),
+                "Fatal error on transport")
+
+    # ---- The end
+
+    def is_closing(self):
+        """Whether the transport is closed or about to be."""
+        return self.closed
+
+    def close(self):
+        """Send what was written, then tell the peer and end the connection."""
+        if not self.closed:
+            self.closed = True
+            self.start_shutdown()
+            return
+        # From the second time on nothing is asked of it any more, as with asyncio.
+        self.unwanted = True
+        if self.transport is None:
+            self.forget()
+
+    def abort(self):
+        """End the connection at once and drop what is queued."""
+        self._force_close(None)
+
+    cdef NoResult start_shutdown(self) except NoResult.EXC:
+        if self.is_over():
+            return NoResult.OK
+        self.closed = True
+        if self.state == HANDSHAKE:
+            return self.force_close(None)
+        self.state = FLUSHING
+        self.timer = self.loop.call_later(self.shutdown_timeout, self._check_shutdown_timeout)
+        return self.flush(NULL, 0)
+
+    cdef NoResult flush(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        self.read(start, size)
+        # A callback may have ended it.
+        if self.state != FLUSHING:
+            return NoResult.OK
+        self.state = SHUTDOWN
+        return self.shut_down()
+
+    cdef NoResult shut_down(self) except NoResult.EXC:
+        cdef TlsEngine engine = self.engine
+        if not self.ended:
+            try:
+                done = engine.shut_down()
+            except SSLError as exc:
+                return self.end(exc)
+            if not done:
+                return self.send_out()
+        self.send_out()
+        self.tell_end()
+        return self.end(None)
+
+    cdef NoResult end(self, object exception) except NoResult.EXC:
+        self.stop_timer()
+        if exception is not None:
+            return self.fatal_error(exception, "Fatal error on transport")
+        if self.transport is not None:
+            self.loop.call_soon(self.transport.close)
+        return NoResult.OK
+
+    cdef bint is_over(self) except -1:
+        return self.state != WRAPPED and self.state != HANDSHAKE
+
+    cdef NoResult count_lost_write(self) except NoResult.EXC:
+        if self.conn_lost >= LOG_THRESHOLD:
+            logger.warning("SSL connection is closed")
+        self.conn_lost += 1
+        return NoResult.OK
+
+    def _check_shutdown_timeout(self):
+        if (self.state == FLUSHING or self.state == SHUTDOWN) and self.transport is not None:
+            self.transport._force_close(TimeoutError("SSL shutdown timed out"))
+
+    cdef NoResult force_close(self, object exception) except NoResult.EXC:
+        self.state = UNWRAPPED
+        if self.transport is not None:
+            self.transport._force_close(exception)
+        return NoResult.OK
+
+    cdef NoResult fatal_error(self, object exception, str message) except NoResult.EXC:
+        cdef object transport = self.transport
+        if transport is not None:
+            transport._force_close(exception)
+        if isinstance(exception, OSError):
+            if self.loop.debug:
+                logger.debug("%r: %s", self, message, exc_info=exception)
+        elif not isinstance(exception, CancelledError):
+            self.loop.call_exception_handler({
+                "message": message,
+                "exception": exception,
+                "transport": transport,
+                "protocol": self,
+            })
+        return NoResult.OK
+
+    cdef NoResult read(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        if self.state != WRAPPED and self.state != FLUSHING:
+            return NoResult.OK
+        try:
+            self.read_on(start, size)
+        except Exception as exc:
+            self.fatal_error(exc, "Fatal error on SSL protocol")
+        return NoResult.OK
+
+    # What TlsTransport does.
+
+    cdef NoResult read_on(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        raise NotImplementedError
+
+    cdef NoResult write_backlog(self) except NoResult.EXC:
+        raise NotImplementedError
+
+    cdef NoResult send_out(self) except NoResult.EXC:
+        raise NotImplementedError
+
+    # ---- Flow control of reading
+
+    def is_reading(self):
+        """Whether data is being received: not while paused."""
+        return not self.reading_paused
+
+    def pause_reading(self):
+        """Deliver nothing more until resume_reading() is called."""
+        self.reading_paused = True
+
+    def resume_reading(self):
+        """Deliver again."""
+        if self.reading_paused:
+            self.reading_paused = False
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self):
+        self.go_on()
+
+    def _do_read(self):
+        self.read(NULL, 0)
+
+    cdef NoResult control_reading(self) except NoResult.EXC:
+        """Receive nothing more while what waits to be read is above the mark."""
+        cdef Py_ssize_t size = self.engine.unread()
+        if self.transport is None:
+            return NoResult.OK
+        if size >= self.read_high and not self.below_paused:
+            self.below_paused = True
+            self.transport.pause_reading()
+        elif size <= self.read_low and self.below_paused:
+            self.below_paused = False
+            self.transport.resume_reading()
+        return NoResult.OK
+
+    def set_read_buffer_limits(self, high=None, low=None):
+        """Set the water marks that decide when the transport below is paused and resumed."""
+        self.read_high, self.read_low = limits(high, low, constants.FLOW_CONTROL_HIGH_WATER_SSL_READ)
+        self.control_reading()
+
+    def get_read_buffer_limits(self):
+        """The low and the high water mark, in bytes."""
+        return (self.read_low, self.read_high)
+
+    def get_read_buffer_size(self):
+        """The number of bytes that came and have not been decrypted."""
+        return self.engine.unread()
+
+    def write_eof(self):
+        """Not possible with TLS."""
+        raise NotImplementedError
+
+    def can_write_eof(self):
+        """False: TLS can't be half-closed."""
+        return False
+
+    # ---- Flow control of writing
+
+    def pause_writing(self):
+        """The transport below has enough for now."""
+        self.below_full = True
+
+    def resume_writing(self):
+        """The transport below takes more."""
+        self.below_full = False
+        self.send_out()
+
+    cdef Py_ssize_t unsent(self) except -1:
+        return self.engine.unsent() + self.backlog_size
+
+    cdef NoResult control_writing(self) except NoResult.EXC:
+        cdef Py_ssize_t size = self.unsent()
+        if self.protocol is None:
+            return NoResult.OK
+        if size >= self.write_high and not self.writing_paused:
+            self.writing_paused = True
+            return self.tell_writing("pause_writing")
+        if size <= self.write_low and self.writing_paused:
+            self.writing_paused = False
+            return self.tell_writing("resume_writing")
+        return NoResult.OK
+
+    cdef NoResult tell_writing(self, str method) except NoResult.EXC:
+        try:
+            getattr(self.protocol, method)()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:
+            self.loop.call_exception_handler({
+                "message": f"protocol.{method}() failed",
+                "exception": exc,
+                "transport": self,
+                "protocol": self,
+            })
+        return NoResult.OK
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """Set the water marks that decide when the protocol is paused and resumed."""
+        self.write_high, self.write_low = limits(high, low, constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE)
+        self.control_writing()
+
+    def get_write_buffer_limits(self):
+        """The low and the high water mark, in bytes."""
+        return (self.write_low, self.write_high)
+
+    def get_write_buffer_size(self):
+        """The number of bytes that were written and have not been passed on."""
+        return self.unsent()
+
+    # ---- What it is
+
+    def get_extra_info(self, name, default=None):
+        """What is known of TLS, else of the connection below."""
+        extra = self._extra
+        if name in extra:
+            return extra[name]
+        return default if self.transport is None else self.transport.get_extra_info(name, default)
+
+    # asyncio's private names, which its own code, its tests and libraries use.
+
+    @property
+    def _extra(self):
+        extra = {} if self.context is None else {"sslcontext": self.context}
+        if self.told:
+            extra.update(peercert=self.peercert, cipher=self.cipher, compression=self.compression,
+                         ssl_object=self.engine.sslobj)
+        return extra
+
+    def _feed(self, data):
+        # Ciphertext that somebody else has received.
+        cdef bytes whole = bytes(data)
+        self.engine.feed(PyBytes_AS_STRING(whole), PyBytes_GET_SIZE(whole))
+
+    def _force_close(self, exc):
+        self.closed = True
+        self.force_close(exc)
+
+    def _disown(self):
+        # There is no connection, and nobody to warn.
+        self.closed = True
+
+    def _test__append_write_backlog(self, data):
+        if self.backlog is None:
+            self.backlog = []
+        self.backlog.append(bytes(data))
+        self.backlog_size += len(data)
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    @property
+    def _ssl_protocol(self):
+        return self
+
+    @property
+    def _protocol_paused(self):
+        return self.writing_paused

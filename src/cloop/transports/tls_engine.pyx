@@ -1,0 +1,362 @@
+"""The two engines of TLS; tls_engine.pxd is the manual."""
+
+import os
+
+try:
+    import _ssl
+    import ssl
+except ImportError:  # a Python that was built without OpenSSL
+    _ssl = ssl = None
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.limits cimport INT_MAX
+from libc.string cimport memcpy
+
+from cloop._c.pyapi cimport NoResult
+
+cdef extern from "<dlfcn.h>":
+    void *dlopen(const char *path, int mode)
+    void *dlsym(void *handle, const char *name)
+    const int RTLD_NOW
+    const int RTLD_NOLOAD
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define CLOOP_HAS_GIL 0 /* _ssl has a lock for each object, which we would go past */
+    #else
+    #define CLOOP_HAS_GIL 1
+    #endif
+    """
+    const bint CLOOP_HAS_GIL
+
+# Of <openssl/ssl.h>, which is not needed for the build.
+cdef enum:
+    SSL_ERROR_WANT_READ = 2
+    SSL_ERROR_ZERO_RETURN = 6
+    SSL_RECEIVED_SHUTDOWN = 2
+
+# Cython's names for function pointers of C are easier to read where each has its type.
+ctypedef int (*read_ex_t)(void *ssl, void *to, size_t size, size_t *read) noexcept
+ctypedef int (*write_ex_t)(void *ssl, const void *start, size_t size, size_t *written) noexcept
+ctypedef int (*get_error_t)(const void *ssl, int result) noexcept
+ctypedef int (*get_shutdown_t)(const void *ssl) noexcept
+ctypedef void *(*get_ex_data_t)(const void *ssl, int index) noexcept
+ctypedef void *(*get_pointer_t)(const void *ssl) noexcept
+ctypedef void (*clear_error_t)() noexcept
+ctypedef unsigned long (*peek_error_t)() noexcept
+ctypedef const char *(*error_string_t)(unsigned long error) noexcept
+ctypedef int (*bio_read_t)(void *bio, void *to, int size) noexcept
+ctypedef int (*bio_write_t)(void *bio, const void *start, int size) noexcept
+ctypedef size_t (*bio_pending_t)(void *bio) noexcept
+
+cdef:
+    read_ex_t SSL_read_ex
+    write_ex_t SSL_write_ex
+    get_error_t SSL_get_error
+    get_shutdown_t SSL_get_shutdown
+    get_ex_data_t SSL_get_ex_data
+    get_pointer_t SSL_get_SSL_CTX
+    get_pointer_t SSL_get_rbio
+    get_pointer_t SSL_get_wbio
+    clear_error_t ERR_clear_error
+    peek_error_t ERR_peek_last_error
+    error_string_t ERR_reason_error_string
+    bio_read_t BIO_read
+    bio_write_t BIO_write
+    bio_pending_t BIO_ctrl_pending
+
+# What asyncio waits for more after.
+cdef tuple again_errors = () if ssl is None else (ssl.SSLWantReadError, ssl.SSLSyscallError)
+cdef object object_class = None if ssl is None else ssl.SSLObject
+cdef object socket_type = None if ssl is None else _ssl._SSLSocket
+
+
+# ---- Through the object's methods
+
+
+cdef class TlsEngine:
+    """What both engines have."""
+
+    cdef NoResult feed(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        self.incoming.write(PyBytes_FromStringAndSize(start, size))
+        return NoResult.OK
+
+    cdef Py_ssize_t read(self, char *to, Py_ssize_t size) except -2:
+        cdef bytes data
+        try:
+            # It makes an object of the size that it is asked for; a record has no more.
+            data = self.sslobj.read(min(size, <Py_ssize_t>RECORD))
+        except again_errors:
+            return AGAIN
+        if PyBytes_GET_SIZE(data) > size:
+            raise ValueError("SSLObject.read() returned more than was asked for")
+        memcpy(to, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        return PyBytes_GET_SIZE(data)
+
+    cdef Py_ssize_t write(self, const char *start, Py_ssize_t size) except -2:
+        cdef Py_ssize_t written
+        try:
+            written = self.sslobj.write(PyBytes_FromStringAndSize(start, size))
+        except again_errors:
+            return AGAIN
+        if not 0 < written <= size:
+            raise ValueError("SSLObject.write() returned what cannot be")
+        return written
+
+    cdef Py_ssize_t take(self, char *to, Py_ssize_t size) except -2:
+        cdef bytes data = self.outgoing.read(size)
+        memcpy(to, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        return PyBytes_GET_SIZE(data)
+
+    cdef Py_ssize_t unread(self) except -1:
+        return self.incoming.pending
+
+    cdef Py_ssize_t unsent(self) except -1:
+        return self.outgoing.pending
+
+    cdef bint shake_hands(self) except -1:
+        try:
+            self.sslobj.do_handshake()
+        except again_errors:
+            return False
+        return True
+
+    cdef bint shut_down(self) except -1:
+        try:
+            self.sslobj.unwrap()
+        except again_errors:
+            return False
+        return True
+
+
+cdef class ObjectEngine(TlsEngine):
+    """Moves bytes by the methods of the SSLObject and its BIOs."""
+
+
+# ---- Through OpenSSL
+
+
+cdef class DirectEngine(TlsEngine):
+    """Moves bytes by OpenSSL's functions."""
+
+    cdef bint adopt(self, object context) except -1:
+        """Look at the object from within; whether it is what it should be."""
+        # Callbacks that Python code has set for debugging run inside of SSL_read.
+        if context._msg_callback is not None or context.keylog_filename is not None:
+            return False
+        if type(self.sslobj) is not object_class or type(self.sslobj._sslobj) is not socket_type:
+            return False
+        self.keeper = self.sslobj._sslobj
+        self.ssl = ssl_of(self.keeper)
+        if SSL_get_ex_data(self.ssl, 0) != <void *>self.keeper:
+            return False
+        self.rbio = SSL_get_rbio(self.ssl)
+        self.wbio = SSL_get_wbio(self.ssl)
+        self.direct = True
+        return self.rbio != NULL and self.wbio != NULL
+
+    cdef NoResult feed(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        cdef int step
+        while size > 0:
+            step = <int>min(size, <Py_ssize_t>INT_MAX)
+            if BIO_write(self.rbio, start, step) != step:
+                raise MemoryError
+            start += step
+            size -= step
+        return NoResult.OK
+
+    cdef Py_ssize_t read(self, char *to, Py_ssize_t size) except -2:
+        cdef size_t n = 0
+        cdef int error
+        # SSL_get_error looks at what is left there of other people's failures.
+        ERR_clear_error()
+        if SSL_read_ex(self.ssl, to, size, &n) == 1:
+            return n
+        error = SSL_get_error(self.ssl, 0)
+        if error == SSL_ERROR_WANT_READ:
+            return AGAIN
+        if (error == SSL_ERROR_ZERO_RETURN
+                and SSL_get_shutdown(self.ssl) == SSL_RECEIVED_SHUTDOWN):
+            return 0
+        return self.read_again(error)
+
+    cdef Py_ssize_t read_again(self, int error) except -2:
+        """SSL_read failed: the exception, as the object makes it.
+
+        OpenSSL fails again in the same way; and what it said the first time is still there, where the
+        object looks for the reason.
+        """
+        cdef unsigned long code = ERR_peek_last_error()
+        try:
+            self.sslobj.read(1)
+        except again_errors:
+            pass
+        except ssl.SSLError as exc:
+            if code == 0 or exc.library is not None or type(exc) is not ssl.SSLEOFError:
+                raise
+        if code == 0:
+            return AGAIN
+        raise error_of(code, error)
+
+    cdef Py_ssize_t write(self, const char *start, Py_ssize_t size) except -2:
+        cdef size_t n = 0
+        ERR_clear_error()
+        if SSL_write_ex(self.ssl, start, size, &n) == 1:
+            return n
+        if SSL_get_error(self.ssl, 0) == SSL_ERROR_WANT_READ:
+            return AGAIN
+        return self.write_again(start, size)
+
+    cdef Py_ssize_t write_again(self, const char *start, Py_ssize_t size) except -2:
+        """SSL_write failed: once more by the object, which makes the exception."""
+        return TlsEngine.write(self, start, size)
+
+    cdef Py_ssize_t take(self, char *to, Py_ssize_t size) except -2:
+        cdef int n = BIO_read(self.wbio, to, <int>min(size, <Py_ssize_t>INT_MAX))
+        # -1: it is empty.
+        return max(n, 0)
+
+    cdef Py_ssize_t unread(self) except -1:
+        return BIO_ctrl_pending(self.rbio)
+
+    cdef Py_ssize_t unsent(self) except -1:
+        return BIO_ctrl_pending(self.wbio)
+
+
+cdef object error_of(unsigned long code, int error):
+    """An SSLError much like the one that _ssl would make of an error of OpenSSL's."""
+    cdef const char *text = ERR_reason_error_string(code)
+    cdef str words = "unknown error" if text == NULL else text.decode("ascii", "replace")
+    cdef str reason = words.upper().replace(" ", "_")
+    exception = ssl.SSLError(error, f"[SSL: {reason}] {words}")
+    exception.reason = reason
+    exception.library = "SSL"
+    return exception
+
+
+# ---- Which one
+
+
+cdef inline void *word_of(object o, int index) noexcept:
+    """A pointer that stands in an object behind its head."""
+    return (<void **>(<char *>(<PyObject *>o) + sizeof(PyObject)))[index]
+
+
+cdef inline void *ssl_of(object sslsocket) noexcept:
+    return word_of(sslsocket, 1)
+
+
+cdef void *address(void *library, const char *name) except NULL:
+    cdef void *found = dlsym(library, name)
+    if found == NULL:
+        raise LookupError(f"there is no {name.decode()}")
+    return found
+
+
+cdef NoResult load() except NoResult.EXC:
+    """Find OpenSSL's functions. Raises LookupError where they are hidden."""
+    global SSL_read_ex, SSL_write_ex, SSL_get_error, SSL_get_shutdown, SSL_get_ex_data
+    global SSL_get_SSL_CTX, SSL_get_rbio, SSL_get_wbio, ERR_clear_error, ERR_peek_last_error
+    global ERR_reason_error_string, BIO_read, BIO_write, BIO_ctrl_pending
+    cdef str path = getattr(_ssl, "__file__", None) or ""
+    # That of an extension which is loaded already, or none.
+    cdef void *library = dlopen(os.fsencode(path), RTLD_NOW | RTLD_NOLOAD) if path else NULL
+    if library == NULL:
+        raise LookupError("the _ssl extension is no library of its own")
+    SSL_read_ex = <read_ex_t>address(library, "SSL_read_ex")
+    SSL_write_ex = <write_ex_t>address(library, "SSL_write_ex")
+    SSL_get_error = <get_error_t>address(library, "SSL_get_error")
+    SSL_get_shutdown = <get_shutdown_t>address(library, "SSL_get_shutdown")
+    SSL_get_ex_data = <get_ex_data_t>address(library, "SSL_get_ex_data")
+    SSL_get_SSL_CTX = <get_pointer_t>address(library, "SSL_get_SSL_CTX")
+    SSL_get_rbio = <get_pointer_t>address(library, "SSL_get_rbio")
+    SSL_get_wbio = <get_pointer_t>address(library, "SSL_get_wbio")
+    ERR_clear_error = <clear_error_t>address(library, "ERR_clear_error")
+    ERR_peek_last_error = <peek_error_t>address(library, "ERR_peek_last_error")
+    ERR_reason_error_string = <error_string_t>address(library, "ERR_reason_error_string")
+    BIO_read = <bio_read_t>address(library, "BIO_read")
+    BIO_write = <bio_write_t>address(library, "BIO_write")
+    BIO_ctrl_pending = <bio_pending_t>address(library, "BIO_ctrl_pending")
+    return NoResult.OK
+
+
+cdef NoResult check_layout() except NoResult.EXC:
+    """Look whether _ssl's objects are what we take them for. Raises LookupError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    cdef object wrapped = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
+    cdef object inner = wrapped._sslobj
+    cdef Py_ssize_t head = sizeof(PyObject)
+    if (type(inner) is not socket_type or socket_type.__basicsize__ < head + 3 * sizeof(void *)
+            or _ssl._SSLContext.__basicsize__ < head + <Py_ssize_t>sizeof(void *)):
+        raise LookupError("the ssl module's objects are others")
+    # Before the pointer between is used: no socket on one side of it, on the other the context.
+    if word_of(inner, 0) != NULL or word_of(inner, 2) != <void *>context or ssl_of(inner) == NULL:
+        raise LookupError("the ssl module's objects are laid out otherwise")
+    if (SSL_get_ex_data(ssl_of(inner), 0) != <void *>inner
+            or SSL_get_SSL_CTX(ssl_of(inner)) != word_of(context, 0)):
+        raise LookupError("OpenSSL does not know the ssl module's objects")
+    return NoResult.OK
+
+
+def _choose():
+    """Whether OpenSSL is called directly, and why not."""
+    cdef str wish = os.environ.get("CLOOP_TLS_ENGINE", "")
+    if ssl is None:
+        return False, "there is no ssl module"
+    if wish == "object":
+        return False, "CLOOP_TLS_ENGINE"
+    try:
+        if not CLOOP_HAS_GIL:
+            raise LookupError("this build of Python has no GIL")
+        load()
+        check_layout()
+    except (LookupError, AttributeError, OSError) as exc:
+        if wish == "openssl":
+            raise ImportError(f"CLOOP_TLS_ENGINE=openssl: {exc}") from exc
+        return False, str(exc)
+    return True, ""
+
+
+cdef bint uses_openssl
+cdef str reason
+uses_openssl, reason = _choose()
+
+
+def describe_engine():
+    """Which engine moves the bytes of TLS, for people."""
+    if ssl is None:
+        return reason
+    if uses_openssl:
+        return f"{ssl.OPENSSL_VERSION}, called directly"
+    return f"{ssl.OPENSSL_VERSION}, by the ssl module ({reason})"
+
+
+cdef TlsEngine new_engine(object context, bint server_side, object server_hostname):
+    cdef DirectEngine direct
+    cdef TlsEngine engine
+    incoming = ssl.MemoryBIO()
+    outgoing = ssl.MemoryBIO()
+    sslobj = context.wrap_bio(incoming, outgoing, server_side=server_side,
+                              server_hostname=server_hostname)
+    if uses_openssl:
+        direct = DirectEngine()
+        direct.sslobj = sslobj
+        if direct.adopt(context):
+            direct.incoming = incoming
+            direct.outgoing = outgoing
+            return direct
+    engine = ObjectEngine()
+    engine.sslobj = sslobj
+    engine.incoming = incoming
+    engine.outgoing = outgoing
+    return engine
+
+
+cdef TlsEngine spent_engine():
+    cdef TlsEngine engine = ObjectEngine()
+    engine.incoming = ssl.MemoryBIO()
+    engine.outgoing = ssl.MemoryBIO()
+    return engine

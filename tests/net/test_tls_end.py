@@ -1,0 +1,256 @@
+"""How TLS connections end, from either side and from within callbacks."""
+
+import asyncio
+import contextlib
+import gc
+import socket
+import ssl
+import struct
+import weakref
+
+import pytest
+
+from tests.support import settle
+
+from .protocols import Echo, Recorder, read_some
+from .tls import server_context, tls_connected, with_tls_peer
+
+RESET = struct.pack("ii", 1, 0)
+
+
+def test_the_peer_says_goodbye(run):
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            await peer.write(b"last words")
+            await peer.do(peer.tls.unwrap)
+            error = await asyncio.wait_for(protocol.lost, 5)
+            return bytes(protocol.data), protocol.calls, error
+
+    assert run(main()) == (b"last words", ["made", "eof", ("lost", None)], None)
+
+
+def test_we_say_goodbye(run):
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            protocol.transport.write(b"last words")
+            protocol.transport.close()
+            assert protocol.transport.is_closing()
+            assert await peer.read_exactly(10) == b"last words"
+            with contextlib.suppress(ssl.SSLZeroReturnError):
+                assert await peer.do(peer.tls.read, 1) == b""
+            await peer.do(peer.tls.unwrap)
+            return await asyncio.wait_for(protocol.lost, 5)
+
+    assert run(main()) is None
+
+
+def test_nobody_answers_our_goodbye(run):
+    async def main():
+        async with with_tls_peer(ssl_shutdown_timeout=0.02) as (protocol, _):
+            protocol.transport.close()
+            return await asyncio.wait_for(protocol.lost, 5)
+
+    error = run(main())
+    assert type(error) is TimeoutError and str(error) == "SSL shutdown timed out"
+
+
+@pytest.mark.parametrize("cut", [0, 3, 20])
+def test_a_truncated_stream(run, cut):
+    """The end of the connection without a goodbye, between records or within one."""
+
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            await peer.write(b"whole")
+            peer.tls.write(b"only a part of this")
+            peer.sock.send(peer.outgoing.read()[:cut])
+            peer.sock.shutdown(socket.SHUT_WR)
+            error = await asyncio.wait_for(protocol.lost, 5)
+            return bytes(protocol.data), protocol.calls, error
+
+    assert run(main()) == (b"whole", ["made", "eof", ("lost", None)], None)
+
+
+def test_a_reset(run):
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.sock.close()
+            return await asyncio.wait_for(protocol.lost, 5)
+
+    assert isinstance(run(main()), ConnectionResetError)
+
+
+def test_a_reset_during_the_goodbye(run):
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            protocol.transport.close()
+            await settle()
+            peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.sock.close()
+            return await asyncio.wait_for(protocol.lost, 5)
+
+    assert isinstance(run(main()), ConnectionResetError)
+
+
+def test_abort(run):
+    """Nothing more is sent, and nobody waits."""
+
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            protocol.transport.abort()
+            assert protocol.transport.is_closing()
+            error = await asyncio.wait_for(protocol.lost, 5)
+            return error, await read_some(peer.sock)
+
+    error, rest = run(main())
+    assert error is None
+    assert rest == b"" or rest.startswith(b"\x17\x03\x03")  # session tickets
+
+
+def test_closed_twice(run):
+    async def main():
+        async with tls_connected() as (client, server):
+            client.transport.close()
+            client.transport.close()
+            await client.lost
+            client.transport.close()
+            client.transport.abort()
+            await server.lost
+
+    run(main())
+
+
+# ---- From within callbacks
+
+
+class Does(Recorder):
+    """Does something with its transport when data comes."""
+
+    def __init__(self, action):
+        super().__init__()
+        self.action = action
+
+    def data_received(self, data):
+        super().data_received(data)
+        self.action(self)
+
+
+def close(protocol):
+    protocol.transport.close()
+
+
+def abort(protocol):
+    protocol.transport.abort()
+
+
+def write_and_abort(protocol):
+    protocol.transport.write(bytes(300_000))
+    protocol.transport.abort()
+    protocol.transport.write(b"more")
+
+
+def write_and_close(protocol):
+    protocol.transport.writelines([b"x" * 100, bytearray(20_000), memoryview(b"y" * 70_000)])
+    protocol.transport.close()
+
+
+def close_twice(protocol):
+    protocol.transport.close()
+    protocol.transport.close()
+
+
+@pytest.mark.parametrize("action", [close, abort, write_and_abort, write_and_close, close_twice])
+@pytest.mark.parametrize("records", [1, 30])
+def test_in_data_received(run, action, records):
+    async def main():
+        async with with_tls_peer(lambda: Does(action)) as (protocol, peer):
+            for _ in range(records):
+                peer.tls.write(bytes(1000))
+            await peer.flush()
+            with contextlib.suppress(OSError, EOFError):
+                while await peer.do(peer.tls.read, 100_000):
+                    pass
+                await peer.do(peer.tls.unwrap)
+            peer.sock.close()
+            error = await asyncio.wait_for(protocol.lost, 5)
+            return len(protocol.data), error
+
+    size, error = run(main())
+    assert 0 < size <= records * 1000
+    assert error is None or isinstance(error, OSError)
+
+
+@pytest.mark.parametrize("where", ["connection_made", "eof_received", "connection_lost"])
+@pytest.mark.parametrize("action", [close, abort])
+def test_in_other_callbacks(run, where, action):
+    def call(self, *arguments):
+        getattr(Recorder, where)(self, *arguments)
+        action(self)
+
+    protocol_class = type("Calls", (Recorder,), {where: call})
+
+    async def main():
+        async with with_tls_peer(protocol_class) as (protocol, peer):
+            with contextlib.suppress(OSError, EOFError):
+                await peer.do(peer.tls.unwrap)
+            peer.sock.close()
+            await asyncio.wait_for(protocol.lost, 5)
+            await settle()
+            return protocol.calls[0], protocol.calls[-1][0]
+
+    assert run(main()) == ("made", "lost")
+
+
+def test_another_protocol_from_within(run):
+    async def main():
+        second = None
+
+        def change(protocol):
+            nonlocal second
+            second = Echo()
+            second.transport = protocol.transport
+            protocol.transport.set_protocol(second)
+
+        async with with_tls_peer(lambda: Does(change)) as (first, peer):
+            await peer.write(b"one")
+            await settle()
+            await peer.write(b"two")
+            assert await peer.read_exactly(3) == b"two"
+            assert (first.data, second.data) == (b"one", b"two")
+            second.transport.abort()
+            await second.lost
+            first.lost.set_result(None)
+
+    run(main())
+
+
+def test_errors_in_data_received(run, reports):
+    def fail(protocol):
+        raise ZeroDivisionError("of the protocol's")
+
+    async def main():
+        async with with_tls_peer(lambda: Does(fail)) as (protocol, peer):
+            await peer.write(b"x")
+            return await asyncio.wait_for(protocol.lost, 5)
+
+    error = run(main())
+    report = reports.take_one()
+    assert type(error) is ZeroDivisionError
+    assert (report["message"], report["exception"]) == ("Fatal error on SSL protocol", error)
+    error.__traceback__ = None
+
+
+def test_nothing_is_left(run):
+    """A connection that is over goes, with its context."""
+
+    async def main():
+        context = server_context()
+        async with with_tls_peer(context=context) as (protocol, _):
+            seen = [weakref.ref(context), weakref.ref(protocol), weakref.ref(protocol.transport)]
+        del context, protocol
+        await settle()
+        return seen
+
+    seen = run(main())
+    gc.collect()
+    assert [each() for each in seen] == [None] * 3

@@ -1,0 +1,376 @@
+"""TLS handshakes: what is agreed on, and peers that do it badly."""
+
+import asyncio
+import socket
+import ssl
+import struct
+
+import pytest
+
+from tests.support import settle, tcp_pair
+
+from .protocols import Echo, Recorder, drop
+from .tls import NAME, PEM, Peer, client_context, send_all, server_context, tls_connected, with_tls_peer
+
+RESET = struct.pack("ii", 1, 0)
+
+
+async def echo_once(context, **options):
+    """A byte there and back, from a peer by hand through an Echo; returns the echo's transport."""
+    async with with_tls_peer(Echo, context=context, **options) as (echo, peer):
+        await peer.write(b"x")
+        assert await peer.read_exactly(1) == b"x"
+        return echo.transport
+
+
+# ---- What is agreed on
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_versions(run, version, side):
+    async def main():
+        context = server_context() if side == "server" else client_context()
+        context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
+        transport = await echo_once(context, server_side=side == "server")
+        return transport.get_extra_info("ssl_object").version()
+
+    assert run(main()) == version.replace("_", ".")
+
+
+def test_client_certificates(loop, run):
+    async def main():
+        theirs, mine = server_context(), client_context()
+        theirs.verify_mode = ssl.CERT_REQUIRED
+        theirs.load_verify_locations(PEM)
+        mine.load_cert_chain(PEM)
+        accepted = []
+        server = await loop.create_server(
+            lambda: accepted.append(Echo()) or accepted[-1], "127.0.0.1", 0, ssl=theirs
+        )
+        _, client = await loop.create_connection(
+            Recorder, *server.sockets[0].getsockname(), ssl=mine, server_hostname=NAME
+        )
+        client.transport.write(b"hello")
+        assert await client.wait_for_data(5) == b"hello"
+        certificate = accepted[0].transport.get_extra_info("peercert")
+        await drop(client)
+        await accepted[0].lost
+        server.close()
+        return ("DNS", NAME) in certificate["subjectAltName"]
+
+    assert run(main()) is True
+
+
+def test_a_client_certificate_that_is_missing(loop, run):
+    """With TLS 1.3 the client hears of it when it reads: as an SSLError, whoever moves the bytes."""
+
+    async def main():
+        theirs = server_context()
+        theirs.verify_mode = ssl.CERT_REQUIRED
+        theirs.load_verify_locations(PEM)
+        server = await loop.create_server(Echo, "127.0.0.1", 0, ssl=theirs)
+        _, client = await loop.create_connection(
+            Recorder, *server.sockets[0].getsockname(), ssl=client_context(), server_hostname=NAME
+        )
+        error = await asyncio.wait_for(client.lost, 5)
+        server.close()
+        await settle()
+        return error
+
+    # asyncio's server does not send the alert in every version.
+    error = run(main())
+    assert error is None or isinstance(error, OSError)
+
+
+def test_an_alert_is_the_exception_that_the_ssl_module_makes(run):
+    """The peer's fatal alert, read when the handshake is over."""
+
+    async def main():
+        context = server_context()
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(PEM)
+        mine, other = tcp_pair()
+        loop = asyncio.get_running_loop()
+        with other:
+            peer = Peer(other, context, server_side=True)
+            opening = loop.create_connection(Recorder, sock=mine, ssl=client_context(), server_hostname=NAME)
+            (_, client), failed = await asyncio.gather(
+                opening, peer.do(peer.tls.do_handshake), return_exceptions=True
+            )
+            assert isinstance(failed, ssl.SSLError)
+            error = await asyncio.wait_for(client.lost, 5)
+        return type(error), error.args[0], error.reason, error.library, str(error)
+
+    kind, number, reason, library, text = run(main())
+    assert (kind, number, library) == (ssl.SSLError, ssl.SSL_ERROR_SSL, "SSL")
+    assert reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    assert text.startswith("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
+
+
+def test_application_protocols(loop, run):
+    async def main():
+        theirs, mine = server_context(), client_context()
+        theirs.set_alpn_protocols(["h2", "http/1.1"])
+        mine.set_alpn_protocols(["http/1.1"])
+        server = await loop.create_server(Recorder, "127.0.0.1", 0, ssl=theirs)
+        transport, client = await loop.create_connection(
+            Recorder, *server.sockets[0].getsockname(), ssl=mine, server_hostname=NAME
+        )
+        chosen = transport.get_extra_info("ssl_object").selected_alpn_protocol()
+        await drop(client)
+        server.close()
+        await asyncio.sleep(0.005)
+        return chosen
+
+    assert run(main()) == "http/1.1"
+
+
+def test_a_callback_for_names(loop, run):
+    """It may choose another context, whose certificate is then shown."""
+
+    async def main():
+        names = []
+        first = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        second = server_context()
+
+        def choose(sslobj, name, context):
+            names.append(name)
+            sslobj.context = second
+
+        first.sni_callback = choose
+        await echo_once(first)
+        return names
+
+    assert run(main()) == [NAME]
+
+
+def test_sessions_are_resumed(run):
+    async def main():
+        context, mine = server_context(), client_context()
+        loop = asyncio.get_running_loop()
+        reused, session = [], None
+        for _ in range(2):
+            ours, other = tcp_pair()
+            with other:
+                peer = Peer(other, mine, server_hostname=NAME, session=session)
+                (_, echo), _ = await asyncio.gather(
+                    loop.connect_accepted_socket(Echo, ours, ssl=context), peer.do(peer.tls.do_handshake)
+                )
+                await peer.write(b"x")
+                assert await peer.read_exactly(1) == b"x"
+                session = peer.tls.session
+                reused.append(peer.tls.session_reused)
+                await drop(echo)
+        return reused
+
+    assert run(main()) == [False, True]
+
+
+# ---- Bad peers
+
+
+@pytest.mark.parametrize("server_side", [True, False])
+def test_byte_by_byte(run, server_side):
+    """Handshake and records, each byte in a turn of its own."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        mine, other = tcp_pair()
+        with other:
+            other.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            how = {"piece": 1, "pause": 1}
+            if server_side:
+                peer = Peer(other, client_context(), server_hostname=NAME)
+                opening = loop.connect_accepted_socket(Echo, mine, ssl=server_context())
+            else:
+                peer = Peer(other, server_context(), server_side=True)
+                opening = loop.create_connection(Echo, sock=mine, ssl=client_context(), server_hostname=NAME)
+            (_, echo), _ = await asyncio.gather(opening, peer.do(peer.tls.do_handshake, **how))
+            await peer.write(b"to be or not to be", **how)
+            await peer.write(b", that is", **how)
+            answer = await peer.read_exactly(27)
+            await drop(echo)
+            return answer
+
+    assert run(main()) == b"to be or not to be, that is"
+
+
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\n\r\n", bytes(100), b"\x16\x03\x01\xff\xff" + bytes(70_000)]
+)
+def test_nonsense_from_a_client(loop, run, data):
+    async def main():
+        mine, other = tcp_pair()
+        with other:
+            await send_all(other, data[:60_000])
+            with pytest.raises(ssl.SSLError) as caught:
+                await asyncio.wait_for(loop.connect_accepted_socket(Recorder, mine, ssl=server_context()), 5)
+            await settle()
+            return caught.value.library
+
+    assert run(main()) == "SSL"
+
+
+def test_nonsense_from_a_server(loop, run):
+    async def main():
+        mine, other = tcp_pair()
+        with other:
+            await send_all(other, b"220 mail.example.org\r\n")
+            with pytest.raises(ssl.SSLError, match="WRONG_VERSION_NUMBER"):
+                await loop.create_connection(Recorder, sock=mine, ssl=client_context(), server_hostname=NAME)
+            await settle()
+
+    run(main())
+
+
+def test_nonsense_later(run):
+    """A record that is none: the connection is lost with an SSLError."""
+
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            await send_all(peer.sock, b"\x17\x03\x03\x00\x20" + bytes(32))
+            error = await asyncio.wait_for(protocol.lost, 5)
+            return type(error), error.library, error.reason
+
+    kind, library, reason = run(main())
+    assert (kind, library) == (ssl.SSLError, "SSL")
+    assert reason in ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "BAD_RECORD_TYPE")
+
+
+@pytest.mark.parametrize("how", ["reset", "end", "silence"])
+@pytest.mark.parametrize("part", [1, 5, 60, None])
+def test_half_a_handshake(loop, run, how, part):
+    """Some of the first message, or all of it, and then nothing good."""
+    expected = ConnectionAbortedError if how == "silence" else ConnectionResetError
+
+    async def main():
+        mine, other = tcp_pair()
+        with other:
+            peer = Peer(other, client_context(), server_hostname=NAME)
+            with pytest.raises(ssl.SSLWantReadError):
+                peer.tls.do_handshake()
+            await send_all(other, peer.outgoing.read()[:part])
+            opening = asyncio.ensure_future(
+                loop.connect_accepted_socket(
+                    Recorder,
+                    mine,
+                    ssl=server_context(),
+                    ssl_handshake_timeout=0.05 if how == "silence" else 9,
+                )
+            )
+            await asyncio.sleep(0.005)
+            if how == "reset":
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                other.close()
+            elif how == "end":
+                other.shutdown(socket.SHUT_WR)
+            with pytest.raises(expected):
+                await asyncio.wait_for(opening, 5)
+            await settle()
+
+    run(main())
+
+
+def test_many_that_stall(loop, run):
+    """200 handshakes that nobody goes on with: another connection is not kept up by them."""
+
+    async def main():
+        server = await loop.create_server(
+            Echo, "127.0.0.1", 0, ssl=server_context(), backlog=300, ssl_handshake_timeout=0.5
+        )
+        address = server.sockets[0].getsockname()
+        stalled = [socket.create_connection(address) for _ in range(200)]
+        _, client = await loop.create_connection(
+            Recorder, *address, ssl=client_context(), server_hostname=NAME
+        )
+        client.transport.write(b"hello")
+        assert await client.wait_for_data(5) == b"hello"
+        for sock in stalled:
+            sock.setblocking(False)
+        for sock in stalled:
+            while True:
+                try:
+                    assert sock.recv(1) == b""
+                    break
+                except BlockingIOError:
+                    await asyncio.sleep(0.01)
+                except ConnectionResetError:
+                    break
+            sock.close()
+        await drop(client)
+        server.close()
+        await asyncio.sleep(0.01)
+
+    run(asyncio.wait_for(main(), 20))
+
+
+def test_timeouts_must_be_positive(loop, run):
+    async def main():
+        mine, other = tcp_pair()
+        with mine, other:
+            for option in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
+                with mine.dup() as sock:
+                    with pytest.raises(ValueError, match=f"{option} should be a positive number, got 0"):
+                        await loop.connect_accepted_socket(
+                            Recorder, sock, ssl=server_context(), **{option: 0}
+                        )
+
+    run(main())
+
+
+# ---- On top of others
+
+
+def test_tls_in_tls(loop, run):
+    async def main():
+        async with tls_connected() as (client, server):
+            outer = client.transport, server.transport
+            inner_client, inner_server = Recorder(), Echo()
+            ends = await asyncio.gather(
+                loop.start_tls(outer[0], inner_client, client_context(), server_hostname=NAME),
+                loop.start_tls(outer[1], inner_server, server_context(), server_side=True),
+            )
+            inner_client.connection_made(ends[0])
+            inner_server.connection_made(ends[1])
+            data = bytes(range(256)) * 3000
+            ends[0].write(data)
+            assert await inner_client.wait_for_data(len(data)) == data
+            assert ends[0].get_extra_info("ssl_object") is not outer[0].get_extra_info("ssl_object")
+            ends[0].close()
+            await inner_client.lost
+            await inner_server.lost
+            for protocol in (client, server):
+                protocol.lost.set_result(None)
+
+    run(asyncio.wait_for(main(), 10))
+
+
+@pytest.mark.parametrize("server_side", [True, False])
+def test_started_over_tcp(loop, run, server_side):
+    """Either side, with a new protocol that is not told of the connection."""
+
+    async def main():
+        mine, other = tcp_pair()
+        with other:
+            old, new = Recorder(), Echo()
+            transport, _ = await loop.create_connection(lambda: old, sock=mine)
+            if server_side:
+                peer = Peer(other, client_context(), server_hostname=NAME)
+                options = {"sslcontext": server_context(), "server_side": True}
+            else:
+                peer = Peer(other, server_context(), server_side=True)
+                options = {"sslcontext": client_context(), "server_hostname": NAME}
+            tls, _ = await asyncio.gather(
+                loop.start_tls(transport, new, **options), peer.do(peer.tls.do_handshake)
+            )
+            assert new.calls == [] and transport.get_protocol() is not old
+            new.transport = tls
+            await peer.write(b"hello")
+            assert await peer.read_exactly(5) == b"hello"
+            tls.close()
+            with pytest.raises(ssl.SSLZeroReturnError):
+                await peer.do(lambda: peer.tls.read(1) or peer.tls.unwrap() or peer.tls.read(1))
+            return await new.lost
+
+    assert run(asyncio.wait_for(main(), 10)) is None
