@@ -38,9 +38,8 @@ from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, level_f
 from cloop.transports.flow cimport MAX_PIECES, Flow
 
 cdef extern from *:
-    # NULL is looked at by hand: the exception stays set for callback_failed. The method is looked
-    # up for each call, as asyncio does, since protocols replace their own; without a method object
-    # in between that costs no more than keeping one.
+    # NULL is looked at by hand: the exception stays set for callback_failed. Looked up for each
+    # call, as asyncio does: protocols replace their own methods, and keeping one saves nothing.
     PyObject *call_method "PyObject_CallMethodOneArg"(object self, object name, object argument)
     # The exception is raised again by hand, when the spare object has been given back.
     PyObject *copied "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size)
