@@ -13,6 +13,7 @@ import gc
 import importlib
 import logging
 import os
+import signal
 import socket
 import sys
 
@@ -21,6 +22,10 @@ import pytest
 from tests.support import Implementation, collect_garbage, load_implementation, open_fds
 
 LOOPS = tuple(os.environ.get("CLOOP_TEST_LOOPS", "asyncio,cloop").split(","))
+
+# A shell starts what runs in the background with SIGINT ignored, and Python leaves it so.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # ---- Implementations and loops
