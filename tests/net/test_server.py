@@ -340,6 +340,28 @@ def test_serve_forever_until_cancelled(loop, run):
     assert run(main()) == (False, ())
 
 
+# From some release of 3.14 on, it closes them.
+CANCEL_CLOSES_CLIENTS = "close_clients" in asyncio.base_events.Server.serve_forever.__code__.co_names
+
+
+@pytest.mark.skipif(not CANCEL_CLOSES_CLIENTS, reason="clients stay")
+def test_clients_are_closed_when_serve_forever_is_cancelled(loop, run):
+    async def main():
+        factory = Accepting()
+        server = await loop.create_server(factory, "127.0.0.1", 0)
+        task = asyncio.create_task(server.serve_forever())
+        client = await connect(server)
+        accepted = await factory.wait()
+        task.cancel()
+        assert await asyncio.wait_for(accepted.lost, 5) is None
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+        await client.lost
+
+    run(main())
+
+
+@pytest.mark.skipif(CANCEL_CLOSES_CLIENTS, reason="clients are closed")
 def test_clients_stay_when_serve_forever_is_cancelled(loop, run):
     """From 3.12 on it ends when they have gone."""
 
