@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_py import build_py
 
 DEBUG = os.environ.get("CLOOP_DEBUG") == "1"
@@ -118,24 +118,46 @@ def extension(path: str) -> Extension:
     )
 
 
+def bench_programs() -> list[Extension]:
+    """The C programs of bench/, for whoever has no compiler; they are made for epoll."""
+    if not sys.platform.startswith("linux"):
+        return []
+    sources = [f"bench/echo/{name}.c" for name in ("programs", "load", "server")]
+    headers = ["bench/echo/common.h", "bench/echo/wire.h"]
+    return [
+        Extension(
+            "cloop_bench.echo.programs",
+            sources,
+            depends=headers,
+            define_macros=[("AS_MODULE", "1")],
+            extra_compile_args=FLAGS + (WARNINGS if WERROR else []),
+        )
+    ]
+
+
 class BuildPy(build_py):
-    """Leave out the .py sources that were compiled.
+    """Leave out the .py sources that were compiled, and bench/'s tests.
 
     A plain file beside the compiled module of the same name would only be confusing.
     """
 
     def find_package_modules(self, package, package_dir):
-        compiled = {f"src/cloop/{path}" for path in MODULES if path.endswith(".py")}
+        left_out = {f"src/cloop/{path}" for path in MODULES if path.endswith(".py")}
+        left_out.add("bench/test_scheduling.py")
         found = super().find_package_modules(package, package_dir)
-        return [entry for entry in found if Path(entry[2]).as_posix() not in compiled]
+        return [entry for entry in found if Path(entry[2]).as_posix() not in left_out]
 
 
 # The workers of cythonize may import this file as a module of another name.
 if __name__ == "__main__":
     setup(
         cmdclass={"build_py": BuildPy},
+        # bench/ goes along, for `python -m cloop bench`: under a name that nobody else has.
+        package_dir={"": "src", "cloop_bench": "bench"},
+        packages=[*find_packages("src"), "cloop_bench", "cloop_bench.echo"],
         options={"build": {"build_base": BUILD_FOLDER}, "build_ext": {"parallel": PROCESSORS}},
-        ext_modules=cythonize(
+        ext_modules=bench_programs()
+        + cythonize(
             [extension(path) for path in MODULES],
             compiler_directives=DIRECTIVES,
             annotate=os.environ.get("CLOOP_ANNOTATE") == "1",

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
-from bench.loops import CLOOP, Loop
+from .loops import CLOOP, Loop
 
 Figures = dict[str, float]
 Body = Callable[[Loop, int], Figures | None]

@@ -22,12 +22,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.cases import CASES, Case, Figures
-from bench.loops import CLOOP, SCHEDULERS, version_of
-from bench.machine import cores, description
-from bench.servers import ROOT
-from bench.table import ABSENT, number, ratio, render
-from bench.tool import add_common_options, chosen_loops, new_parser, parse_names, write_json
+from .cases import CASES, Case, Figures
+from .loops import CLOOP, SCHEDULERS, version_of
+from .machine import cores, description
+from .progress import Progress
+from .servers import ROOT
+from .table import ABSENT, number, ratio, render
+from .tool import add_common_options, chosen_loops, new_parser, parse_names, write_json
 
 QUICK_DIVISOR = 10
 FAILURES_ALLOWED = 1  # some peers hang now and then: once may be chance, twice is not worth the wait
@@ -144,7 +145,7 @@ class Worker:
 @contextmanager
 def worker(loop: str, case: Case, args: argparse.Namespace) -> Iterator[Worker]:
     """A worker that is warmed up, while the block lasts. Raises Failed."""
-    command = [sys.executable, "-m", "bench.worker", loop, case.key]
+    command = [sys.executable, "-m", f"{__package__}.worker", loop, case.key]
     command += ["--operations", str(max(case.n // args.divisor, 100))]
     if args.core is not None:
         command += ["--core", str(args.core)]
@@ -160,12 +161,6 @@ def worker(loop: str, case: Case, args: argparse.Namespace) -> Iterator[Worker]:
             process.kill()
 
 
-def show_progress(text: str) -> None:
-    """Keep one line of a terminal up to date; nothing when the output goes elsewhere."""
-    if sys.stderr.isatty():
-        print(f"\r{text:<64}", end="\n" if not text else "", file=sys.stderr, flush=True)
-
-
 def take_turns(workers: dict[str, Worker], cells: dict[str, Cell], first: int, turns: int) -> None:
     """So many turns of the workers, numbered from `first`; one that fails is out."""
     order = list(workers)
@@ -179,12 +174,16 @@ def take_turns(workers: dict[str, Worker], cells: dict[str, Cell], first: int, t
         order = order[1:] + order[:1]
 
 
-def measure(loops: list[str], cases: list[Case], args: argparse.Namespace) -> Cells:
-    """Every round of every case of every loop. A loop that fails twice in a case is let off."""
+def measure(loops: list[str], cases: list[Case], args: argparse.Namespace, progress: Progress) -> Cells:
+    """Every round of every case of every loop. A loop that fails twice in a case is let off.
+
+    `args` holds rounds, repeats (runs in a round), core, time_limit (seconds for a run) and divisor (of the
+    cases' numbers of operations). Each case of each round is a step of the progress.
+    """
     cells = {(case.key, loop): Cell() for case in cases for loop in loops if case.only in (None, loop)}
     for turn in range(args.rounds):
         for case in cases:
-            show_progress(f"round {turn + 1}/{args.rounds}  {case.title}")
+            progress.show(f"round {turn + 1}/{args.rounds}  {case.title}")
             own = {loop: cells[case.key, loop] for loop in loops if (case.key, loop) in cells}
             with ExitStack() as stack:
                 workers = {}
@@ -196,7 +195,7 @@ def measure(loops: list[str], cases: list[Case], args: argparse.Namespace) -> Ce
                     except Failed as failure:
                         cell.failures.append(str(failure))
                 take_turns(workers, own, turn * args.repeats, args.repeats)
-    show_progress("")
+            progress.step(case.title)
     return cells
 
 
@@ -289,7 +288,8 @@ def main() -> int:
     args = parse_args()
     loops = chosen_loops(args.loops, SCHEDULERS)
     cases = [CASES[key] for key in parse_names(args.cases, list(CASES))]
-    comparison = Comparison(loops, cases, measure(loops, cases, args))
+    with Progress(args.rounds * len(cases)) as progress:
+        comparison = Comparison(loops, cases, measure(loops, cases, args, progress))
     report(comparison, args)
     results = {case.key: case_as_json(comparison, case) for case in cases}
     write_json(args.json, loops, {"rounds": args.rounds, "repeats": args.repeats, "cases": results})

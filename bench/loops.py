@@ -25,7 +25,7 @@ FACTORIES = {
     "zuvloop": "zuvloop:new_event_loop",
     "rsloop": "rsloop:new_event_loop",
     # Not a loop of its own: aiofastnet's transports over uvloop, the faster of its two usual hosts.
-    "aiofastnet": "bench.loops:new_aiofastnet_loop",
+    "aiofastnet": f"{__name__}:new_aiofastnet_loop",
 }
 
 # aiofastnet schedules as its host does, so it is compared only where bytes move.

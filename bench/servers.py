@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
-from bench.machine import pin
+from .machine import pin
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 15

@@ -24,9 +24,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from bench.loops import FACTORIES, factory_of
-from bench.machine import description, open_fds, rss_bytes
-from bench.tool import new_parser
+from .loops import FACTORIES, factory_of
+from .machine import description, open_fds, rss_bytes
+from .tool import new_parser
 
 SAMPLE_S = 1
 REPORT_S = 10

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from bench.cases import CASES, Case
-from bench.loops import SCHEDULERS, Loop, factory_of, why_missing
+from .cases import CASES, Case
+from .loops import SCHEDULERS, Loop, factory_of, why_missing
 
 pytest.importorskip("pytest_benchmark")
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.loops import FACTORIES, version_of, why_missing
-from bench.machine import description
+from .loops import FACTORIES, version_of, why_missing
+from .machine import description
 
 
 def new_parser(module: str, about: str | None) -> argparse.ArgumentParser:

@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Iterator
 
-from bench.cases import CASES, Case, Figures
-from bench.loops import FACTORIES, Loop, factory_of
-from bench.machine import pin
-from bench.tool import new_parser
+from .cases import CASES, Case, Figures
+from .loops import FACTORIES, Loop, factory_of
+from .machine import pin
+from .tool import new_parser
 
 
 def runs(case: Case, loop: Loop, n: int, asked: Iterator[str]) -> Iterator[tuple[float, Figures]]:

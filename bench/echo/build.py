@@ -1,14 +1,22 @@
-"""Build the C programs of this folder, outside the source tree, when they have changed."""
+"""The C programs of this folder: built outside the source tree when they have changed, where a compiler is.
+
+A wheel has them as functions of an extension module instead (programs.c), without TLS. Where there is
+neither, Python's load generator (load.py) stands in, and there is no C server to compare with.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib.util
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 COMPILE = [os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-Werror"]
+RUN_MODULE = "import sys; from {0} import programs; programs.{1}(['{1}', *sys.argv[1:]])"
 
 
 def cache() -> Path:
@@ -20,14 +28,38 @@ def cache() -> Path:
     return base / "cloop-bench" / digest.hexdigest()[:16]
 
 
-def program(name: str, *, tls: bool = False) -> Path:
-    """The path of the built program, `name`.c of this folder; over TLS it needs OpenSSL's headers."""
+def build(name: str, *, tls: bool = False) -> Path:
+    """The path of the built program, `name`.c of this folder; over TLS it needs OpenSSL's headers.
+
+    Raises OSError where there is no compiler, subprocess.CalledProcessError where it fails.
+    """
     built = cache() / (f"{name}-tls" if tls else name)
     if not built.exists():
         built.parent.mkdir(parents=True, exist_ok=True)
         # Under another name first: a compilation that is interrupted leaves nothing that looks built.
         unfinished = built.with_suffix(f".{os.getpid()}")
         libraries = ["-DWITH_TLS", "-lssl", "-lcrypto"] if tls else []
-        subprocess.run([*COMPILE, "-o", unfinished, HERE / f"{name}.c", *libraries], check=True)
+        command = [*COMPILE, "-o", str(unfinished), str(HERE / f"{name}.c"), *libraries]
+        subprocess.run(command, check=True, capture_output=True, text=True)
         unfinished.rename(built)
     return built
+
+
+@functools.cache
+def program(name: str, *, tls: bool = False) -> list[str]:
+    """The command that runs `name`, load or server; an empty one where it can't be had."""
+    if (HERE / f"{name}.c").exists():
+        try:
+            return [str(build(name, tls=tls))]
+        except (OSError, subprocess.CalledProcessError) as exc:
+            reason = (getattr(exc, "stderr", None) or str(exc)).strip().splitlines()[0]
+            print(f"note: no {name} in C{' over TLS' if tls else ''}: {reason}", file=sys.stderr)
+    elif not tls and importlib.util.find_spec(f"{__package__}.programs"):
+        return [sys.executable, "-c", RUN_MODULE.format(__package__, name)]
+    return []
+
+
+def load_command(*, tls: bool = False) -> list[str]:
+    """The command that runs the load generator: that in C, or else Python's."""
+    python = [sys.executable, "-m", f"{__package__}.load", *(["--tls"] if tls else [])]
+    return program("load", tls=tls) or python

@@ -241,6 +241,12 @@ static void make_message(void)
     message[options.size - 1] = '\n';
 }
 
+/* In a wheel it is a function of programs.c. */
+#ifdef AS_MODULE
+#define main load_main
+int main(int argc, char **argv);
+#endif
+
 int main(int argc, char **argv)
 {
     parse_options(argc, argv);

@@ -17,11 +17,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.echo.setting import Setting
-from bench.machine import rss_bytes
-from bench.servers import Failed, in_turn
-from bench.table import number, render
-from bench.tool import add_common_options, chosen_loops, new_parser, write_json
+from ..machine import rss_bytes
+from ..servers import Failed, in_turn
+from ..table import number, render
+from ..tool import add_common_options, chosen_loops, new_parser, write_json
+from .setting import Setting
 
 BEFORE = 200  # connections that come and go before the first look, so that what is made once is made
 ACCEPT_S = 30

@@ -19,14 +19,14 @@ import statistics
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from bench.echo.server import MODES
-from bench.echo.setting import FLOOR, GRACE_S, Setting
-from bench.echo.syscalls import PerMessage, count_per_message, syscall_table
-from bench.loops import CLOOP
-from bench.machine import two_cores, usage_of
-from bench.servers import against_peers, all_running, in_turn, paired
-from bench.table import number, render
-from bench.tool import add_common_options, chosen_loops, new_parser, write_json
+from ..loops import CLOOP
+from ..machine import two_cores, usage_of
+from ..servers import against_peers, all_running, in_turn, paired
+from ..table import number, render
+from ..tool import add_common_options, chosen_loops, new_parser, write_json
+from .server import MODES
+from .setting import FLOOR, GRACE_S, Setting
+from .syscalls import PerMessage, count_per_message, syscall_table
 
 WARM_UP_S = 0.05
 

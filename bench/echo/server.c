@@ -131,6 +131,12 @@ static void listen_on(struct connection *listener, struct address *address)
     fflush(stdout);
 }
 
+/* In a wheel it is a function of programs.c. */
+#ifdef AS_MODULE
+#define main server_main
+int main(int argc, char **argv);
+#endif
+
 int main(int argc, char **argv)
 {
     if (argc != 2 && argc != 3) {

@@ -18,8 +18,8 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from bench.loops import FACTORIES, factory_of
-from bench.tool import new_parser
+from ..loops import FACTORIES, factory_of
+from ..tool import new_parser
 
 RECEIVE = 256 * 1024  # as the C server, and as asyncio's own transports ask for
 BACKLOG = 1024

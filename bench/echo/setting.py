@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from bench.echo.build import program
-from bench.servers import Failed, pinned_to, running, told
+from ..servers import Failed, pinned_to, running, told
+from .build import load_command, program
 
 T = TypeVar("T")
 
@@ -41,8 +41,8 @@ class Setting:
     def server_command(self, name: str, address: str) -> list[str]:
         """The command that serves `address` with the loop called `name`, or with the C server."""
         if name == FLOOR:
-            return [str(program("server", tls=self.tls)), address, *([str(PEM)] if self.tls else [])]
-        command = [sys.executable, "-m", "bench.echo.server", "--loop", name, "--mode", self.mode]
+            return [*program("server", tls=self.tls), address, *([str(PEM)] if self.tls else [])]
+        command = [sys.executable, "-m", f"{__package__}.server", "--loop", name, "--mode", self.mode]
         return [*command, *(["--tls", str(PEM)] if self.tls else []), address]
 
     @contextmanager
@@ -63,12 +63,11 @@ class Setting:
 
     def load(self, address: str, *limits: str, time_limit_s: float) -> dict[str, float]:
         """Run the load generator, for as long as its options `limits` say, and return its figures."""
-        command = [str(program("load", tls=self.tls)), "-c", str(self.connections), "-s", str(self.size)]
+        command = [*load_command(tls=self.tls), "-c", str(self.connections), "-s", str(self.size)]
+        # Python's load generator knows only what is always asked for.
         command += [
-            "-i",
-            str(self.idle),
-            "-f",
-            str(self.floods),
+            *(["-i", str(self.idle)] if self.idle else []),
+            *(["-f", str(self.floods)] if self.floods else []),
             *(["-r"] if self.reconnect else []),
             *(["-t"] if self.resume else []),
             *limits,

@@ -12,9 +12,9 @@ import tempfile
 import time
 from collections import Counter
 
-from bench.echo.setting import Setting
-from bench.servers import Failed
-from bench.table import number, render
+from ..servers import Failed
+from ..table import number, render
+from .setting import Setting
 
 PerMessage = dict[str, float]
 

@@ -9,8 +9,8 @@ import asyncio
 
 from aiohttp import web
 
-from bench.loops import FACTORIES, factory_of
-from bench.tool import new_parser
+from ..loops import FACTORIES, factory_of
+from ..tool import new_parser
 
 
 async def hello(request: web.Request) -> web.Response:

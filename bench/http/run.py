@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from bench.loops import CLOOP, FACTORIES
-from bench.machine import rss_bytes, two_cores, usage_of
-from bench.servers import (
+from ..loops import CLOOP, FACTORIES
+from ..machine import rss_bytes, two_cores, usage_of
+from ..servers import (
     Failed,
     against_peers,
     all_running,
@@ -35,8 +35,8 @@ from bench.servers import (
     pinned_to,
     running,
 )
-from bench.table import number, render
-from bench.tool import add_common_options, chosen_loops, new_parser, parse_names, write_json
+from ..table import number, render
+from ..tool import add_common_options, chosen_loops, new_parser, parse_names, write_json
 
 WARM_UP_S = 1
 GRACE_S = 15  # beyond its own time, until wrk is taken to hang
@@ -46,11 +46,11 @@ US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
 def uvicorn_command(loop: str, port: int) -> list[str]:
     options = ["--loop", FACTORIES[loop], "--http", "httptools", "--lifespan", "off", "--port", str(port)]
     quiet = ["--no-access-log", "--log-level", "error"]
-    return [sys.executable, "-m", "uvicorn", "bench.http.uvicorn_app:app", *options, *quiet]
+    return [sys.executable, "-m", "uvicorn", f"{__package__}.uvicorn_app:app", *options, *quiet]
 
 
 def aiohttp_command(loop: str, port: int) -> list[str]:
-    return [sys.executable, "-m", "bench.http.aiohttp_app", "--loop", loop, "--port", str(port)]
+    return [sys.executable, "-m", f"{__package__}.aiohttp_app", "--loop", loop, "--port", str(port)]
 
 
 SERVERS = {"uvicorn": uvicorn_command, "aiohttp": aiohttp_command}

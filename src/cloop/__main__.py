@@ -1,8 +1,12 @@
-"""python -m cloop [-m module | script] [args...]: run an unmodified asyncio program on cloop."""
+"""python -m cloop [-m module | script] [args...]: run an unmodified asyncio program on cloop.
+
+python -m cloop bench [options]: compare cloop with the other loops on this machine.
+"""
 
 import argparse
 import builtins
 import errno
+import importlib
 import io
 import os
 import platform
@@ -26,8 +30,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, and the program with its arguments as they are."""
     parser = argparse.ArgumentParser(
         prog="python -m cloop",
-        usage="%(prog)s [--info | --version] [-m module | script] [args ...]",
+        usage="%(prog)s [--info | --version] [-m module | script] [args ...]\n       %(prog)s bench [--help]",
         description=DESCRIPTION,
+        epilog="`bench` compares cloop with the other event loops that are installed. (A script of that name "
+        "is run as ./bench.)",
     )
     parser.add_argument("--info", action="store_true", help="print what this build uses, and exit")
     parser.add_argument("--version", action="version", version=f"cloop {__version__}")
@@ -113,7 +119,21 @@ def print_exception(
     sys.__excepthook__(kind, exception, inner)
 
 
+def bench(arguments: list[str]) -> None:
+    """Compare the loops; what measures comes with cloop, as a package of its own."""
+    # Whoever measures another loop must not have cloop imported, so cloop doesn't contain it.
+    try:
+        importlib.import_module("cloop_bench.summary").main(arguments)
+    except ModuleNotFoundError as exc:
+        if exc.name != "cloop_bench":
+            raise
+        sys.exit("python -m cloop bench: this build has come without its package cloop_bench")
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["bench"]:
+        bench(sys.argv[2:])
+        return
     options = parse(sys.argv[1:])
     if options.info:
         print(info())
