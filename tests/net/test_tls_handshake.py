@@ -1,7 +1,6 @@
 """TLS handshakes: what is agreed on, and peers that do it badly."""
 
 import asyncio
-import socket
 import ssl
 import struct
 
@@ -10,7 +9,7 @@ import pytest
 from tests.support import settle, tcp_pair
 
 from .protocols import Echo, Recorder, drop
-from .tls import NAME, PEM, Peer, client_context, send_all, server_context, tls_connected, with_tls_peer
+from .tls import NAME, PEM, Peer, client_context, server_context, tls_connected, with_tls_peer
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -167,143 +166,7 @@ def test_sessions_are_resumed(run):
     assert run(main()) == [False, True]
 
 
-# ---- Bad peers
-
-
-@pytest.mark.parametrize("server_side", [True, False])
-def test_byte_by_byte(run, server_side):
-    """Handshake and records, each byte in a turn of its own."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        mine, other = tcp_pair()
-        with other:
-            other.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            how = {"piece": 1, "pause": 1}
-            if server_side:
-                peer = Peer(other, client_context(), server_hostname=NAME)
-                opening = loop.connect_accepted_socket(Echo, mine, ssl=server_context())
-            else:
-                peer = Peer(other, server_context(), server_side=True)
-                opening = loop.create_connection(Echo, sock=mine, ssl=client_context(), server_hostname=NAME)
-            (_, echo), _ = await asyncio.gather(opening, peer.do(peer.tls.do_handshake, **how))
-            await peer.write(b"to be or not to be", **how)
-            await peer.write(b", that is", **how)
-            answer = await peer.read_exactly(27)
-            await drop(echo)
-            return answer
-
-    assert run(main()) == b"to be or not to be, that is"
-
-
-@pytest.mark.parametrize(
-    "data", [b"GET / HTTP/1.1\r\n\r\n", bytes(100), b"\x16\x03\x01\xff\xff" + bytes(70_000)]
-)
-def test_nonsense_from_a_client(loop, run, data):
-    async def main():
-        mine, other = tcp_pair()
-        with other:
-            await send_all(other, data[:60_000])
-            with pytest.raises(ssl.SSLError) as caught:
-                await asyncio.wait_for(loop.connect_accepted_socket(Recorder, mine, ssl=server_context()), 5)
-            await settle()
-            return caught.value.library
-
-    assert run(main()) == "SSL"
-
-
-def test_nonsense_from_a_server(loop, run):
-    async def main():
-        mine, other = tcp_pair()
-        with other:
-            await send_all(other, b"220 mail.example.org\r\n")
-            with pytest.raises(ssl.SSLError, match="WRONG_VERSION_NUMBER"):
-                await loop.create_connection(Recorder, sock=mine, ssl=client_context(), server_hostname=NAME)
-            await settle()
-
-    run(main())
-
-
-def test_nonsense_later(run):
-    """A record that is none: the connection is lost with an SSLError."""
-
-    async def main():
-        async with with_tls_peer() as (protocol, peer):
-            await send_all(peer.sock, b"\x17\x03\x03\x00\x20" + bytes(32))
-            error = await asyncio.wait_for(protocol.lost, 5)
-            return type(error), error.library, error.reason
-
-    kind, library, reason = run(main())
-    assert (kind, library) == (ssl.SSLError, "SSL")
-    # The last one from OpenSSL 3.2 on.
-    assert reason in ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "BAD_RECORD_TYPE", "RECORD_LAYER_FAILURE")
-
-
-@pytest.mark.parametrize("how", ["reset", "end", "silence"])
-@pytest.mark.parametrize("part", [1, 5, 60, None])
-def test_half_a_handshake(loop, run, how, part):
-    """Some of the first message, or all of it, and then nothing good."""
-    expected = ConnectionAbortedError if how == "silence" else ConnectionResetError
-
-    async def main():
-        mine, other = tcp_pair()
-        with other:
-            peer = Peer(other, client_context(), server_hostname=NAME)
-            with pytest.raises(ssl.SSLWantReadError):
-                peer.tls.do_handshake()
-            await send_all(other, peer.outgoing.read()[:part])
-            opening = asyncio.ensure_future(
-                loop.connect_accepted_socket(
-                    Recorder,
-                    mine,
-                    ssl=server_context(),
-                    ssl_handshake_timeout=0.05 if how == "silence" else 9,
-                )
-            )
-            await asyncio.sleep(0.005)
-            if how == "reset":
-                other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                other.close()
-            elif how == "end":
-                other.shutdown(socket.SHUT_WR)
-            with pytest.raises(expected):
-                await asyncio.wait_for(opening, 5)
-            await settle()
-
-    run(main())
-
-
-def test_many_that_stall(loop, run):
-    """200 handshakes that nobody goes on with: another connection is not kept up by them."""
-
-    async def main():
-        server = await loop.create_server(
-            Echo, "127.0.0.1", 0, ssl=server_context(), backlog=300, ssl_handshake_timeout=0.5
-        )
-        address = server.sockets[0].getsockname()
-        stalled = [socket.create_connection(address) for _ in range(200)]
-        _, client = await loop.create_connection(
-            Recorder, *address, ssl=client_context(), server_hostname=NAME
-        )
-        client.transport.write(b"hello")
-        assert await client.wait_for_data(5) == b"hello"
-        for sock in stalled:
-            sock.setblocking(False)
-        for sock in stalled:
-            while True:
-                try:
-                    assert sock.recv(1) == b""
-                    break
-                except BlockingIOError:
-                    await asyncio.sleep(0.01)
-                except ConnectionResetError:
-                    break
-            sock.close()
-        await drop(client)
-        server.close()
-        await asyncio.sleep(0.01)
-
-    run(asyncio.wait_for(main(), 20))
+# ---- Options
 
 
 def test_timeouts_must_be_positive(loop, run):

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from tests.support import tcp_pair
 
-from .protocols import Recorder, drop, read_some
+from .protocols import Recorder, connected, drop, read_some
 
 PEM = str(Path(__file__).with_name("certificate.pem"))
 NAME = "localhost"
@@ -28,28 +29,22 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
-@contextlib.asynccontextmanager
-async def tls_connected(
+def only(version: str, context: ssl.SSLContext) -> ssl.SSLContext:
+    """The context, for one version of TLS, such as TLSv1_2."""
+    context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
+    return context
+
+
+def tls_connected(
     client: Callable[[], Recorder] = Recorder, server: Callable[[], Recorder] = Recorder
-) -> AsyncIterator[tuple[Recorder, Recorder]]:
-    """The two ends of a TLS connection, made by create_server and create_connection."""
-    loop = asyncio.get_running_loop()
-    accepted = []
-
-    def accept():
-        accepted.append(server())
-        return accepted[-1]
-
-    listening = await loop.create_server(accept, "127.0.0.1", 0, ssl=server_context())
-    address = listening.sockets[0].getsockname()
-    _, connecting = await loop.create_connection(client, *address, ssl=client_context(), server_hostname=NAME)
-    await accepted[0].made
-    listening.close()
-    try:
-        yield connecting, accepted[0]
-    finally:
-        await drop(connecting)
-        await drop(accepted[0])
+) -> AbstractAsyncContextManager[tuple[Recorder, Recorder]]:
+    """As `connected`, over TLS."""
+    return connected(
+        client,
+        server,
+        connect={"ssl": client_context(), "server_hostname": NAME},
+        listen={"ssl": server_context()},
+    )
 
 
 def shake_hands(tls: ssl.SSLObject, incoming: ssl.MemoryBIO, received: bytes) -> None:
@@ -115,17 +110,22 @@ async def send_all(sock, data: bytes) -> None:
 
 @contextlib.asynccontextmanager
 async def with_tls_peer(
-    factory: Callable[[], Recorder] = Recorder, *, server_side: bool = True, context=None, **options: object
+    factory: Callable[[], Recorder] = Recorder,
+    *,
+    server_side: bool = True,
+    context: ssl.SSLContext | None = None,
+    peer_context: ssl.SSLContext | None = None,
+    **options: object,
 ) -> AsyncIterator[tuple[Recorder, Peer]]:
     """A protocol over TLS, and its peer by hand, when they have shaken hands."""
     loop = asyncio.get_running_loop()
     mine, other = tcp_pair()
     with other:
         if server_side:
-            peer = Peer(other, client_context(), server_hostname=NAME)
+            peer = Peer(other, peer_context or client_context(), server_hostname=NAME)
             opening = loop.connect_accepted_socket(factory, mine, ssl=context or server_context(), **options)
         else:
-            peer = Peer(other, server_context(), server_side=True)
+            peer = Peer(other, peer_context or server_context(), server_side=True)
             opening = loop.create_connection(
                 factory, sock=mine, ssl=context or client_context(), server_hostname=NAME, **options
             )
