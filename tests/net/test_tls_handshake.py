@@ -1,17 +1,20 @@
-"""TLS handshakes: what is agreed on, and peers that do it badly."""
+"""TLS handshakes: what is agreed on."""
 
 import asyncio
+import gc
+import re
 import ssl
-import struct
+import sys
+import weakref
 
 import pytest
 
 from tests.support import settle, tcp_pair
 
 from .protocols import Echo, Recorder, drop
-from .tls import NAME, PEM, Peer, client_context, server_context, tls_connected, with_tls_peer
+from .tls import NAME, PEM, Peer, client_context, only, server_context, tls_connected, with_tls_peer
 
-RESET = struct.pack("ii", 1, 0)
+VERSIONS = pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 
 
 async def echo_once(context, **options):
@@ -25,13 +28,12 @@ async def echo_once(context, **options):
 # ---- What is agreed on
 
 
-@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@VERSIONS
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_versions(run, version, side):
     async def main():
         context = server_context() if side == "server" else client_context()
-        context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
-        transport = await echo_once(context, server_side=side == "server")
+        transport = await echo_once(only(version, context), server_side=side == "server")
         return transport.get_extra_info("ssl_object").version()
 
     assert run(main()) == version.replace("_", ".")
@@ -107,6 +109,85 @@ def test_an_alert_is_the_exception_that_the_ssl_module_makes(run):
     assert text.startswith("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
 
 
+def untrusting(context):
+    context.load_default_certs()
+
+
+def of_another_name(context):
+    context.load_verify_locations(PEM)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "name", "code", "text"),
+    [
+        (untrusting, NAME, 18, "self[- ]signed certificate"),
+        (of_another_name, "another.host", 62, "Hostname mismatch, certificate is not valid for"),
+        (of_another_name, "127.0.0.2", 64, "IP address mismatch, certificate is not valid for"),
+    ],
+)
+@VERSIONS
+def test_certificates_that_are_refused(loop, run, version, prepare, name, code, text):
+    """As the ssl module says it; the server learns of it by the end of the connection."""
+
+    async def main():
+        context = only(version, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        prepare(context)
+        mine, other = tcp_pair()
+        with other:
+            peer = Peer(other, server_context(), server_side=True)
+            failed, _ = await asyncio.gather(
+                loop.create_connection(Recorder, sock=mine, ssl=context, server_hostname=name),
+                peer.do(peer.tls.do_handshake),
+                return_exceptions=True,
+            )
+            await settle()
+            return failed
+
+    error = run(main())
+    assert type(error) is ssl.SSLCertVerificationError is ssl.CertificateError
+    assert (error.verify_code, error.reason, error.library) == (code, "CERTIFICATE_VERIFY_FAILED", "SSL")
+    assert re.match(text, error.verify_message)
+    assert str(error).startswith("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: ")
+
+
+def test_a_certificate_that_is_refused_leaves_no_cycle(loop, run, impl):
+    """Its transport goes without the collector."""
+    if not impl.is_cloop and sys.version_info < (3, 14, 10):
+        pytest.skip("asyncio's exception holds what made it")
+
+    async def main():
+        seen = []
+
+        class Context(ssl.SSLContext):
+            def wrap_bio(self, *arguments, **options):
+                made = super().wrap_bio(*arguments, **options)
+                seen.append(weakref.ref(made))
+                return made
+
+        mine, other = tcp_pair()
+        with other:
+            peer = Peer(other, server_context(), server_side=True)
+            shaking = asyncio.ensure_future(peer.do(peer.tls.do_handshake))
+            try:
+                await loop.create_connection(
+                    Recorder, sock=mine, ssl=Context(ssl.PROTOCOL_TLS_CLIENT), server_hostname=NAME
+                )
+            except ssl.SSLCertVerificationError:
+                pass
+            await asyncio.wait([shaking])
+            assert isinstance(shaking.exception(), EOFError)
+            await settle()
+        return seen
+
+    gc.collect()
+    gc.disable()
+    try:
+        (seen,) = run(main())
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
 def test_application_protocols(loop, run):
     async def main():
         theirs, mine = server_context(), client_context()
@@ -144,9 +225,65 @@ def test_a_callback_for_names(loop, run):
     assert run(main()) == [NAME]
 
 
-def test_sessions_are_resumed(run):
+@pytest.mark.parametrize("wrong", ["alert", "exception", "nonsense"])
+def test_a_callback_for_names_that_refuses(loop, run, wrong):
+    """The client's handshake fails; of an exception sys.unraisablehook is told, as with every use of ssl."""
+    told = []
+
+    def choose(sslobj, name, context):
+        if wrong == "exception":
+            raise ZeroDivisionError
+        return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME if wrong == "alert" else "no number"
+
     async def main():
-        context, mine = server_context(), client_context()
+        context = server_context()
+        context.sni_callback = choose
+        mine, other = tcp_pair()
+        with other:
+            peer = Peer(other, client_context(), server_hostname=NAME)
+            failed = await asyncio.gather(
+                loop.connect_accepted_socket(Recorder, mine, ssl=context),
+                peer.do(peer.tls.do_handshake),
+                return_exceptions=True,
+            )
+            await settle()
+            return [(type(each), getattr(each, "reason", None)) for each in failed]
+
+    old, sys.unraisablehook = sys.unraisablehook, lambda unraisable: told.append(unraisable.exc_type)
+    try:
+        server, client = run(main())
+    finally:
+        sys.unraisablehook = old
+    assert server == (ssl.SSLError, "CALLBACK_FAILED")
+    # The server's alert is not sent.
+    assert client == (EOFError, None)
+    assert told == {"alert": [], "exception": [ZeroDivisionError], "nonsense": [TypeError]}[wrong]
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_a_callback_for_names_that_ends_the_connection(loop, run, how):
+    """Another's; its own has no transport that a callback could know."""
+
+    async def main():
+        async with tls_connected() as (client, server):
+            context = server_context()
+            context.sni_callback = lambda *_: getattr(client.transport, how)()
+            await echo_once(context)
+            await asyncio.wait_for(asyncio.gather(client.lost, server.lost), 5)
+
+    run(main())
+
+
+@pytest.mark.parametrize("tickets", [True, False])
+@VERSIONS
+def test_sessions_are_resumed(run, version, tickets):
+    """By tickets, or by what the server keeps; with TLS 1.3 and no tickets there is nothing to resume."""
+
+    async def main():
+        context, mine = only(version, server_context()), client_context()
+        if not tickets:
+            context.options |= ssl.OP_NO_TICKET
+            context.num_tickets = 0
         loop = asyncio.get_running_loop()
         reused, session = [], None
         for _ in range(2):
@@ -160,10 +297,11 @@ def test_sessions_are_resumed(run):
                 assert await peer.read_exactly(1) == b"x"
                 session = peer.tls.session
                 reused.append(peer.tls.session_reused)
+                assert echo.transport.get_extra_info("ssl_object").session_reused == reused[-1]
                 await drop(echo)
         return reused
 
-    assert run(main()) == [False, True]
+    assert run(main()) == [False, tickets or version == "TLSv1_2"]
 
 
 # ---- Options
