@@ -62,11 +62,19 @@ class Peer:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, **options)
 
+    async def send(self, data: bytes) -> None:
+        """Send what is encrypted."""
+        await send_all(self.sock, data)
+
+    async def receive(self) -> bytes:
+        """Something encrypted, or nothing at the end."""
+        return await read_some(self.sock)
+
     async def flush(self, piece: int = 1 << 20, pause: int = 0) -> None:
         """Send what is to be sent, in pieces and with turns of the loop between."""
         data = self.outgoing.read()
         for i in range(0, len(data), piece):
-            await send_all(self.sock, data[i : i + piece])
+            await self.send(data[i : i + piece])
             for _ in range(pause):
                 await asyncio.sleep(0)
 
@@ -78,7 +86,7 @@ class Peer:
                     return step(*arguments)
                 except ssl.SSLWantReadError:
                     await self.flush(piece, pause)
-                    data = await read_some(self.sock)
+                    data = await self.receive()
                     if not data:
                         raise EOFError from None
                     self.incoming.write(data)
@@ -96,6 +104,20 @@ class Peer:
         """Encrypt and send."""
         self.tls.write(data)
         await self.flush(**how)
+
+
+class InnerPeer(Peer):
+    """The same over a connection of TLS that another one has: TLS in TLS."""
+
+    def __init__(self, outer: Peer, context: ssl.SSLContext, **options: object) -> None:
+        super().__init__(outer.sock, context, **options)
+        self.outer = outer
+
+    async def send(self, data: bytes) -> None:
+        await self.outer.write(data)
+
+    async def receive(self) -> bytes:
+        return await self.outer.do(self.outer.tls.read, 100_000)
 
 
 async def send_all(sock, data: bytes) -> None:
