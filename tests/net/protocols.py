@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from types import MappingProxyType
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Recorder(asyncio.Protocol):
@@ -56,6 +59,14 @@ class Echo(Recorder):
         self.transport.write(data)
 
 
+class Paused(Recorder):
+    """Reads nothing until somebody lets it."""
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        transport.pause_reading()
+
+
 class KeepsOpen(Recorder):
     """Stays writable after the peer's end of file."""
 
@@ -66,9 +77,16 @@ class KeepsOpen(Recorder):
 
 @contextlib.asynccontextmanager
 async def connected(
-    client: Callable[[], Recorder] = Recorder, server: Callable[[], Recorder] = Recorder
+    client: Callable[[], Recorder] = Recorder,
+    server: Callable[[], Recorder] = Recorder,
+    *,
+    connect: Mapping[str, object] = NOTHING,
+    listen: Mapping[str, object] = NOTHING,
 ) -> AsyncIterator[tuple[Recorder, Recorder]]:
-    """The two ends of a TCP connection, made by create_server and create_connection."""
+    """The two ends of a TCP connection, made by create_server and create_connection.
+
+    Those get the options `listen` and `connect`.
+    """
     loop = asyncio.get_running_loop()
     accepted = []
 
@@ -76,9 +94,9 @@ async def connected(
         accepted.append(server())
         return accepted[0]
 
-    listening = await loop.create_server(accept, "127.0.0.1", 0)
+    listening = await loop.create_server(accept, "127.0.0.1", 0, **listen)
     address = listening.sockets[0].getsockname()
-    _, connecting = await loop.create_connection(client, *address)
+    _, connecting = await loop.create_connection(client, *address, **connect)
     while not accepted:
         await asyncio.sleep(0)
     await accepted[0].made

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support import PY312, settle
 
-from .protocols import Recorder, connected, fill, read_all, read_some, with_raw_peer
+from .protocols import Paused, Recorder, connected, fill, read_all, read_some, with_raw_peer
+from .tls import tls_connected
 
 
 def test_default_limits(run):
@@ -188,14 +189,10 @@ def test_pause_and_resume_reading(run):
     assert run(main()) == b"waits"
 
 
-def test_paused_in_connection_made(run):
-    class Paused(Recorder):
-        def connection_made(self, transport):
-            super().connection_made(transport)
-            transport.pause_reading()
-
+@pytest.mark.parametrize("connect", [connected, tls_connected])
+def test_paused_in_connection_made(run, connect):
     async def main():
-        async with connected(server=Paused) as (client, server):
+        async with connect(server=Paused) as (client, server):
             client.transport.write(b"early")
             await asyncio.sleep(0.01)
             assert server.data == b"" and not server.transport.is_reading()

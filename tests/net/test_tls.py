@@ -187,27 +187,6 @@ def test_a_handshake_that_takes_too_long(loop, run):
 # ---- Reading
 
 
-class Paused(Recorder):
-    """Reads nothing until somebody lets it."""
-
-    def connection_made(self, transport):
-        super().connection_made(transport)
-        transport.pause_reading()
-
-
-def test_paused_in_connection_made(run):
-    async def main():
-        async with tls_connected(server=Paused) as (client, server):
-            client.transport.write(b"early")
-            await asyncio.sleep(0.01)
-            assert server.data == b"" and not server.transport.is_reading()
-            server.transport.resume_reading()
-            assert await server.wait_for_data(5) == b"early"
-            return server.transport.is_reading()
-
-    assert run(main()) is True
-
-
 def test_paused_while_much_comes(run):
     """What was decrypted before may come; nothing does once the pause is a turn old."""
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import weakref
+from asyncio.sslproto import SSLProtocol
 
 import pytest
 
@@ -52,6 +53,50 @@ def test_nobody_answers_our_goodbye(run):
 
     error = run(main())
     assert type(error) is TimeoutError and str(error) == "SSL shutdown timed out"
+
+
+# From 3.14.10 on the time that a shutdown may take goes on until the connection is lost.
+TIMED_TO_THE_END = "_check_shutdown_timeout" in SSLProtocol._on_shutdown_complete.__code__.co_names
+
+
+@pytest.mark.parametrize("who", ["both", "peer"])
+def test_a_peer_that_says_goodbye_and_does_not_read(run, who):
+    """What was written still waits in the transport below: for ever, or for the time of a shutdown."""
+
+    async def main():
+        async with with_tls_peer(ssl_shutdown_timeout=0.1) as (protocol, peer):
+            while "pause" not in protocol.calls:
+                protocol.transport.write(bytes(50_000))
+            if who == "both":
+                protocol.transport.close()
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.tls.unwrap()
+            await peer.flush()
+            try:
+                return await asyncio.wait_for(asyncio.shield(protocol.lost), 0.4)
+            except TimeoutError:
+                return "waits"
+
+    error = run(main())
+    if TIMED_TO_THE_END:
+        assert type(error) is TimeoutError and str(error) == "SSL shutdown timed out"
+    else:
+        assert error == "waits"
+
+
+def test_is_closing_while_the_connection_below_is(run):
+    """That counts too from the versions on where asyncio asks it."""
+
+    async def main():
+        async with with_tls_peer() as (protocol, _):
+            below = protocol.transport._ssl_protocol._transport
+            before = protocol.transport.is_closing()
+            below.close()
+            after = protocol.transport.is_closing()
+            await asyncio.wait_for(protocol.lost, 5)
+            return before, after, protocol.transport.is_closing()
+
+    assert run(main()) == (False, hasattr(SSLProtocol, "_is_transport_closing"), True)
 
 
 @pytest.mark.parametrize("cut", [0, 3, 20])

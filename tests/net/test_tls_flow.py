@@ -1,15 +1,17 @@
 """Much data over TLS, and flow control through both of its layers."""
 
 import asyncio
+import contextlib
 import hashlib
 import random
+import ssl
 
 import pytest
 
-from tests.support import settle, wait_until
+from tests.support import settle, tcp_pair, wait_until
 
 from .protocols import Echo, Recorder
-from .tls import tls_connected, with_tls_peer
+from .tls import NAME, Peer, client_context, server_context, tls_connected, with_tls_peer
 
 SIZES = [1, 100, 16383, 16384, 16385, 100_000, 262_144, 1_000_000]
 
@@ -208,6 +210,152 @@ def test_into_buffers(run, size):
             return server.calls
 
     assert run(main()) == ["made", "eof", ("lost", None)]
+
+
+class BufferedInSteps(Buffered):
+    """Pauses whenever its buffer was filled, and notes what comes in the pauses."""
+
+    def __init__(self):
+        super().__init__(5000)
+        self.in_pauses = 0
+
+    def buffer_updated(self, size):
+        super().buffer_updated(size)
+        self.in_pauses += not self.transport.is_reading()
+        self.transport.pause_reading()
+        asyncio.get_running_loop().call_later(0.0001, self.transport.resume_reading)
+
+
+def test_paused_with_records_decrypted_in_part(run):
+    """A buffer that is smaller than a record: what is left of it waits as well."""
+
+    async def main():
+        async with with_tls_peer(BufferedInSteps) as (protocol, peer):
+            data = random.Random(5).randbytes(16_000)
+            for _ in range(4):
+                peer.tls.write(data)
+            await peer.flush()
+            assert await protocol.wait_for_data(4 * len(data)) == 4 * data
+            return protocol.in_pauses
+
+    assert run(main()) == 0
+
+
+def test_one_that_pauses_for_good(run):
+    """Not a byte comes until it resumes, though all is there, and the end comes after it."""
+
+    async def main():
+        async with with_tls_peer(BufferedInSteps) as (protocol, peer):
+            protocol.transport.pause_reading()
+            peer.tls.write(b"x" * 12_000)
+            await peer.flush()
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.tls.unwrap()
+            await peer.flush()
+            await asyncio.sleep(0.01)
+            assert protocol.data == b"" and protocol.calls == ["made"]
+            protocol.transport.resume_reading()
+            assert len(await protocol.wait_for_data(12_000)) == 12_000
+            return await asyncio.wait_for(protocol.lost, 5), protocol.calls
+
+    assert run(main()) == (None, ["made", "eof", ("lost", None)])
+
+
+def test_what_waits_in_all_layers(run):
+    """For a peer that does not read: the engine, the transport's own queue and the one below are bounded."""
+
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            transport = protocol.transport
+            below = transport._ssl_protocol._transport
+            written = 0
+            while "pause" not in protocol.calls:
+                transport.write(bytes(30_000))
+                written += 30_000
+            assert transport.get_write_buffer_limits()[1] <= transport.get_write_buffer_size() <= 600_000
+            assert below.get_write_buffer_size() <= 600_000
+            unsent = transport.get_write_buffer_size() + below.get_write_buffer_size()
+            assert unsent < written
+            assert await peer.read_exactly(written) == bytes(written)
+            await wait_until(lambda: "resume" in protocol.calls)
+            assert transport.get_write_buffer_size() <= transport.get_write_buffer_limits()[0]
+            await wait_until(lambda: below.get_write_buffer_size() == 0)
+            return list(protocol.calls)
+
+    assert run(main()) == ["made", "pause", "resume"]
+
+
+def test_streams_wait_for_a_peer_that_does_not_read(loop, run):
+    """drain() does, and what is queued meanwhile stays within the marks."""
+
+    async def main():
+        mine, other = tcp_pair()
+        with other:
+            peer = Peer(other, server_context(), server_side=True)
+            (reader, writer), _ = await asyncio.gather(
+                asyncio.open_connection(sock=mine, ssl=client_context(), server_hostname=NAME),
+                peer.do(peer.tls.do_handshake),
+            )
+            sent = 0
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    while True:
+                        writer.write(bytes(20_000))
+                        sent += 20_000
+                        await writer.drain()
+            assert writer.transport.get_write_buffer_size() < 700_000
+            draining = asyncio.ensure_future(writer.drain())
+            assert await peer.read_exactly(sent) == bytes(sent)
+            await asyncio.wait_for(draining, 5)
+            writer.close()
+            with contextlib.suppress(ssl.SSLZeroReturnError):
+                await peer.do(lambda: peer.tls.read(1) or peer.tls.unwrap())
+            other.close()
+            await asyncio.wait_for(writer.wait_closed(), 5)
+            assert reader.at_eof()
+
+    run(main())
+
+
+@pytest.mark.parametrize("many", [1, 3000])
+def test_much_at_once_behind_what_waits(run, many):
+    """One large object or a great many small ones, while the transport below is full."""
+
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            before = 0
+            while "pause" not in protocol.calls:
+                protocol.transport.write(bytes(50_000))
+                before += 50_000
+            data = random.Random(6).randbytes(6_000_000)
+            step = len(data) // many
+            protocol.transport.writelines(data[i : i + step] for i in range(0, len(data), step))
+            assert protocol.transport.get_write_buffer_size() > len(data)
+            found = await peer.read_exactly(before + len(data))
+            return found[before:] == data
+
+    assert run(main()) is True
+
+
+def test_small_things_to_write(run, reports):
+    """What is empty is nothing; what is no bytes ends the connection with the ssl module's TypeError."""
+
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            transport = protocol.transport
+            transport.write(memoryview(b""))
+            transport.writelines([])
+            transport.writelines([bytearray(), b"a", memoryview(b"b"), bytearray(b"c")])
+            transport.writelines(iter([b"d"]))
+            assert await peer.read_exactly(4) == b"abcd"
+            transport.writelines(["text"])
+            return await asyncio.wait_for(protocol.lost, 5)
+
+    error = run(main())
+    report = reports.take_one()
+    assert (report["exception"], report["message"]) == (error, "Fatal error on SSL protocol")
+    assert str(error) == "a bytes-like object is required, not 'str'"
+    error.__traceback__ = None
 
 
 def test_bursts_in_one_turn_stay_in_order(run):

@@ -1,18 +1,20 @@
-"""TLS handshakes: what is agreed on, and peers that do it badly."""
+"""TLS handshakes: what is agreed on."""
 
 import asyncio
-import socket
+import gc
+import re
 import ssl
-import struct
+import sys
+import weakref
 
 import pytest
 
 from tests.support import settle, tcp_pair
 
 from .protocols import Echo, Recorder, drop
-from .tls import NAME, PEM, Peer, client_context, send_all, server_context, tls_connected, with_tls_peer
+from .tls import NAME, PEM, Peer, client_context, only, server_context, tls_connected, with_tls_peer
 
-RESET = struct.pack("ii", 1, 0)
+VERSIONS = pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 
 
 async def echo_once(context, **options):
@@ -26,13 +28,12 @@ async def echo_once(context, **options):
 # ---- What is agreed on
 
 
-@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+@VERSIONS
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_versions(run, version, side):
     async def main():
         context = server_context() if side == "server" else client_context()
-        context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
-        transport = await echo_once(context, server_side=side == "server")
+        transport = await echo_once(only(version, context), server_side=side == "server")
         return transport.get_extra_info("ssl_object").version()
 
     assert run(main()) == version.replace("_", ".")
@@ -108,6 +109,85 @@ def test_an_alert_is_the_exception_that_the_ssl_module_makes(run):
     assert text.startswith("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
 
 
+def untrusting(context):
+    context.load_default_certs()
+
+
+def of_another_name(context):
+    context.load_verify_locations(PEM)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "name", "code", "text"),
+    [
+        (untrusting, NAME, 18, "self[- ]signed certificate"),
+        (of_another_name, "another.host", 62, "Hostname mismatch, certificate is not valid for"),
+        (of_another_name, "127.0.0.2", 64, "IP address mismatch, certificate is not valid for"),
+    ],
+)
+@VERSIONS
+def test_certificates_that_are_refused(loop, run, version, prepare, name, code, text):
+    """As the ssl module says it; the server learns of it by the end of the connection."""
+
+    async def main():
+        context = only(version, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        prepare(context)
+        mine, other = tcp_pair()
+        with other:
+            peer = Peer(other, server_context(), server_side=True)
+            failed, _ = await asyncio.gather(
+                loop.create_connection(Recorder, sock=mine, ssl=context, server_hostname=name),
+                peer.do(peer.tls.do_handshake),
+                return_exceptions=True,
+            )
+            await settle()
+            return failed
+
+    error = run(main())
+    assert type(error) is ssl.SSLCertVerificationError is ssl.CertificateError
+    assert (error.verify_code, error.reason, error.library) == (code, "CERTIFICATE_VERIFY_FAILED", "SSL")
+    assert re.match(text, error.verify_message)
+    assert str(error).startswith("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: ")
+
+
+def test_a_certificate_that_is_refused_leaves_no_cycle(loop, run, impl):
+    """Its transport goes without the collector."""
+    if not impl.is_cloop and sys.version_info < (3, 14, 10):
+        pytest.skip("asyncio's exception holds what made it")
+
+    async def main():
+        seen = []
+
+        class Context(ssl.SSLContext):
+            def wrap_bio(self, *arguments, **options):
+                made = super().wrap_bio(*arguments, **options)
+                seen.append(weakref.ref(made))
+                return made
+
+        mine, other = tcp_pair()
+        with other:
+            peer = Peer(other, server_context(), server_side=True)
+            shaking = asyncio.ensure_future(peer.do(peer.tls.do_handshake))
+            try:
+                await loop.create_connection(
+                    Recorder, sock=mine, ssl=Context(ssl.PROTOCOL_TLS_CLIENT), server_hostname=NAME
+                )
+            except ssl.SSLCertVerificationError:
+                pass
+            await asyncio.wait([shaking])
+            assert isinstance(shaking.exception(), EOFError)
+            await settle()
+        return seen
+
+    gc.collect()
+    gc.disable()
+    try:
+        (seen,) = run(main())
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
 def test_application_protocols(loop, run):
     async def main():
         theirs, mine = server_context(), client_context()
@@ -145,9 +225,65 @@ def test_a_callback_for_names(loop, run):
     assert run(main()) == [NAME]
 
 
-def test_sessions_are_resumed(run):
+@pytest.mark.parametrize("wrong", ["alert", "exception", "nonsense"])
+def test_a_callback_for_names_that_refuses(loop, run, wrong):
+    """The client's handshake fails; of an exception sys.unraisablehook is told, as with every use of ssl."""
+    told = []
+
+    def choose(sslobj, name, context):
+        if wrong == "exception":
+            raise ZeroDivisionError
+        return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME if wrong == "alert" else "no number"
+
     async def main():
-        context, mine = server_context(), client_context()
+        context = server_context()
+        context.sni_callback = choose
+        mine, other = tcp_pair()
+        with other:
+            peer = Peer(other, client_context(), server_hostname=NAME)
+            failed = await asyncio.gather(
+                loop.connect_accepted_socket(Recorder, mine, ssl=context),
+                peer.do(peer.tls.do_handshake),
+                return_exceptions=True,
+            )
+            await settle()
+            return [(type(each), getattr(each, "reason", None)) for each in failed]
+
+    old, sys.unraisablehook = sys.unraisablehook, lambda unraisable: told.append(unraisable.exc_type)
+    try:
+        server, client = run(main())
+    finally:
+        sys.unraisablehook = old
+    assert server == (ssl.SSLError, "CALLBACK_FAILED")
+    # The server's alert is not sent.
+    assert client == (EOFError, None)
+    assert told == {"alert": [], "exception": [ZeroDivisionError], "nonsense": [TypeError]}[wrong]
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_a_callback_for_names_that_ends_the_connection(loop, run, how):
+    """Another's; its own has no transport that a callback could know."""
+
+    async def main():
+        async with tls_connected() as (client, server):
+            context = server_context()
+            context.sni_callback = lambda *_: getattr(client.transport, how)()
+            await echo_once(context)
+            await asyncio.wait_for(asyncio.gather(client.lost, server.lost), 5)
+
+    run(main())
+
+
+@pytest.mark.parametrize("tickets", [True, False])
+@VERSIONS
+def test_sessions_are_resumed(run, version, tickets):
+    """By tickets, or by what the server keeps; with TLS 1.3 and no tickets there is nothing to resume."""
+
+    async def main():
+        context, mine = only(version, server_context()), client_context()
+        if not tickets:
+            context.options |= ssl.OP_NO_TICKET
+            context.num_tickets = 0
         loop = asyncio.get_running_loop()
         reused, session = [], None
         for _ in range(2):
@@ -161,149 +297,14 @@ def test_sessions_are_resumed(run):
                 assert await peer.read_exactly(1) == b"x"
                 session = peer.tls.session
                 reused.append(peer.tls.session_reused)
+                assert echo.transport.get_extra_info("ssl_object").session_reused == reused[-1]
                 await drop(echo)
         return reused
 
-    assert run(main()) == [False, True]
+    assert run(main()) == [False, tickets or version == "TLSv1_2"]
 
 
-# ---- Bad peers
-
-
-@pytest.mark.parametrize("server_side", [True, False])
-def test_byte_by_byte(run, server_side):
-    """Handshake and records, each byte in a turn of its own."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        mine, other = tcp_pair()
-        with other:
-            other.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            how = {"piece": 1, "pause": 1}
-            if server_side:
-                peer = Peer(other, client_context(), server_hostname=NAME)
-                opening = loop.connect_accepted_socket(Echo, mine, ssl=server_context())
-            else:
-                peer = Peer(other, server_context(), server_side=True)
-                opening = loop.create_connection(Echo, sock=mine, ssl=client_context(), server_hostname=NAME)
-            (_, echo), _ = await asyncio.gather(opening, peer.do(peer.tls.do_handshake, **how))
-            await peer.write(b"to be or not to be", **how)
-            await peer.write(b", that is", **how)
-            answer = await peer.read_exactly(27)
-            await drop(echo)
-            return answer
-
-    assert run(main()) == b"to be or not to be, that is"
-
-
-@pytest.mark.parametrize(
-    "data", [b"GET / HTTP/1.1\r\n\r\n", bytes(100), b"\x16\x03\x01\xff\xff" + bytes(70_000)]
-)
-def test_nonsense_from_a_client(loop, run, data):
-    async def main():
-        mine, other = tcp_pair()
-        with other:
-            await send_all(other, data[:60_000])
-            with pytest.raises(ssl.SSLError) as caught:
-                await asyncio.wait_for(loop.connect_accepted_socket(Recorder, mine, ssl=server_context()), 5)
-            await settle()
-            return caught.value.library
-
-    assert run(main()) == "SSL"
-
-
-def test_nonsense_from_a_server(loop, run):
-    async def main():
-        mine, other = tcp_pair()
-        with other:
-            await send_all(other, b"220 mail.example.org\r\n")
-            with pytest.raises(ssl.SSLError, match="WRONG_VERSION_NUMBER"):
-                await loop.create_connection(Recorder, sock=mine, ssl=client_context(), server_hostname=NAME)
-            await settle()
-
-    run(main())
-
-
-def test_nonsense_later(run):
-    """A record that is none: the connection is lost with an SSLError."""
-
-    async def main():
-        async with with_tls_peer() as (protocol, peer):
-            await send_all(peer.sock, b"\x17\x03\x03\x00\x20" + bytes(32))
-            error = await asyncio.wait_for(protocol.lost, 5)
-            return type(error), error.library, error.reason
-
-    kind, library, reason = run(main())
-    assert (kind, library) == (ssl.SSLError, "SSL")
-    # The last one from OpenSSL 3.2 on.
-    assert reason in ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "BAD_RECORD_TYPE", "RECORD_LAYER_FAILURE")
-
-
-@pytest.mark.parametrize("how", ["reset", "end", "silence"])
-@pytest.mark.parametrize("part", [1, 5, 60, None])
-def test_half_a_handshake(loop, run, how, part):
-    """Some of the first message, or all of it, and then nothing good."""
-    expected = ConnectionAbortedError if how == "silence" else ConnectionResetError
-
-    async def main():
-        mine, other = tcp_pair()
-        with other:
-            peer = Peer(other, client_context(), server_hostname=NAME)
-            with pytest.raises(ssl.SSLWantReadError):
-                peer.tls.do_handshake()
-            await send_all(other, peer.outgoing.read()[:part])
-            opening = asyncio.ensure_future(
-                loop.connect_accepted_socket(
-                    Recorder,
-                    mine,
-                    ssl=server_context(),
-                    ssl_handshake_timeout=0.05 if how == "silence" else 9,
-                )
-            )
-            await asyncio.sleep(0.005)
-            if how == "reset":
-                other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                other.close()
-            elif how == "end":
-                other.shutdown(socket.SHUT_WR)
-            with pytest.raises(expected):
-                await asyncio.wait_for(opening, 5)
-            await settle()
-
-    run(main())
-
-
-def test_many_that_stall(loop, run):
-    """200 handshakes that nobody goes on with: another connection is not kept up by them."""
-
-    async def main():
-        server = await loop.create_server(
-            Echo, "127.0.0.1", 0, ssl=server_context(), backlog=300, ssl_handshake_timeout=0.5
-        )
-        address = server.sockets[0].getsockname()
-        stalled = [socket.create_connection(address) for _ in range(200)]
-        _, client = await loop.create_connection(
-            Recorder, *address, ssl=client_context(), server_hostname=NAME
-        )
-        client.transport.write(b"hello")
-        assert await client.wait_for_data(5) == b"hello"
-        for sock in stalled:
-            sock.setblocking(False)
-        for sock in stalled:
-            while True:
-                try:
-                    assert sock.recv(1) == b""
-                    break
-                except BlockingIOError:
-                    await asyncio.sleep(0.01)
-                except ConnectionResetError:
-                    break
-            sock.close()
-        await drop(client)
-        server.close()
-        await asyncio.sleep(0.01)
-
-    run(asyncio.wait_for(main(), 20))
+# ---- Options
 
 
 def test_timeouts_must_be_positive(loop, run):

@@ -5,9 +5,11 @@ peers, and send them together. Nobody may tell by what arrives, in which order, 
 """
 
 import asyncio
+import contextlib
 import ctypes
 import signal
 import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tests.support import running_thread, tcp_pair, wait_until
 from tests.system.processes import run_python
 
 from .protocols import Recorder
+from .tls import NAME, InnerPeer, Peer, client_context, server_context
 
 HABIT = 8  # turns after which a loop may take a habit for one
 
@@ -439,3 +442,68 @@ async def main():
 warnings.simplefilter("ignore")
 print(load_implementation(sys.argv[1]).new_event_loop().run_until_complete(main()))
 """
+
+
+# ---- Streams: StreamWriter.write() promises to try at once
+
+
+@contextlib.asynccontextmanager
+async def stream(tls):
+    """A StreamWriter over so many layers of TLS, and what its peer has got until now, as a function."""
+    here, there = tcp_pair()
+    with there:
+        _, writer = await asyncio.open_connection(sock=here)
+        peers = []
+        for _ in range(tls):
+            if peers:
+                peers.append(InnerPeer(peers[-1], server_context(), server_side=True))
+            else:
+                peers.append(Peer(there, server_context(), server_side=True))
+            await asyncio.gather(
+                writer.start_tls(client_context(), server_hostname=NAME),
+                peers[-1].do(peers[-1].tls.do_handshake),
+            )
+
+        def received():
+            """Blocks the loop's thread a while, so that only what has left already is there."""
+            time.sleep(0.3)
+            data = all_of(there.recv)
+            for peer in peers:
+                peer.incoming.write(data)
+                data = all_of(peer.tls.read)
+            return data
+
+        try:
+            yield writer, received
+        finally:
+            writer.transport.abort()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+def all_of(read):
+    """What there is to read now."""
+    data = b""
+    with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+        while more := read(100_000):
+            data += more
+    return data
+
+
+@pytest.mark.parametrize("tls", [0, 1, 2])
+def test_what_streams_write_is_on_its_way(run, tls):
+    """Whatever their habits are."""
+
+    async def main():
+        async with stream(tls) as (writer, received):
+            for _ in range(HABIT):
+                for _ in range(10):
+                    writer.write(b".")
+                await asyncio.sleep(0)
+            assert received() == b"." * 10 * HABIT
+            # The first and others of one turn.
+            for data in (b"one", b"two", b"three"):
+                writer.write(data)
+                assert received() == data
+
+    run(main())

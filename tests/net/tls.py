@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from tests.support import tcp_pair
 
-from .protocols import Recorder, drop, read_some
+from .protocols import Recorder, connected, drop, read_some
 
 PEM = str(Path(__file__).with_name("certificate.pem"))
 NAME = "localhost"
@@ -28,28 +29,22 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
-@contextlib.asynccontextmanager
-async def tls_connected(
+def only(version: str, context: ssl.SSLContext) -> ssl.SSLContext:
+    """The context, for one version of TLS, such as TLSv1_2."""
+    context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
+    return context
+
+
+def tls_connected(
     client: Callable[[], Recorder] = Recorder, server: Callable[[], Recorder] = Recorder
-) -> AsyncIterator[tuple[Recorder, Recorder]]:
-    """The two ends of a TLS connection, made by create_server and create_connection."""
-    loop = asyncio.get_running_loop()
-    accepted = []
-
-    def accept():
-        accepted.append(server())
-        return accepted[-1]
-
-    listening = await loop.create_server(accept, "127.0.0.1", 0, ssl=server_context())
-    address = listening.sockets[0].getsockname()
-    _, connecting = await loop.create_connection(client, *address, ssl=client_context(), server_hostname=NAME)
-    await accepted[0].made
-    listening.close()
-    try:
-        yield connecting, accepted[0]
-    finally:
-        await drop(connecting)
-        await drop(accepted[0])
+) -> AbstractAsyncContextManager[tuple[Recorder, Recorder]]:
+    """As `connected`, over TLS."""
+    return connected(
+        client,
+        server,
+        connect={"ssl": client_context(), "server_hostname": NAME},
+        listen={"ssl": server_context()},
+    )
 
 
 def shake_hands(tls: ssl.SSLObject, incoming: ssl.MemoryBIO, received: bytes) -> None:
@@ -67,11 +62,19 @@ class Peer:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, **options)
 
+    async def send(self, data: bytes) -> None:
+        """Send what is encrypted."""
+        await send_all(self.sock, data)
+
+    async def receive(self) -> bytes:
+        """Something encrypted, or nothing at the end."""
+        return await read_some(self.sock)
+
     async def flush(self, piece: int = 1 << 20, pause: int = 0) -> None:
         """Send what is to be sent, in pieces and with turns of the loop between."""
         data = self.outgoing.read()
         for i in range(0, len(data), piece):
-            await send_all(self.sock, data[i : i + piece])
+            await self.send(data[i : i + piece])
             for _ in range(pause):
                 await asyncio.sleep(0)
 
@@ -83,7 +86,7 @@ class Peer:
                     return step(*arguments)
                 except ssl.SSLWantReadError:
                     await self.flush(piece, pause)
-                    data = await read_some(self.sock)
+                    data = await self.receive()
                     if not data:
                         raise EOFError from None
                     self.incoming.write(data)
@@ -103,6 +106,20 @@ class Peer:
         await self.flush(**how)
 
 
+class InnerPeer(Peer):
+    """The same over a connection of TLS that another one has: TLS in TLS."""
+
+    def __init__(self, outer: Peer, context: ssl.SSLContext, **options: object) -> None:
+        super().__init__(outer.sock, context, **options)
+        self.outer = outer
+
+    async def send(self, data: bytes) -> None:
+        await self.outer.write(data)
+
+    async def receive(self) -> bytes:
+        return await self.outer.do(self.outer.tls.read, 100_000)
+
+
 async def send_all(sock, data: bytes) -> None:
     """Send on a plain non-blocking socket."""
     async with asyncio.timeout(10):
@@ -115,17 +132,22 @@ async def send_all(sock, data: bytes) -> None:
 
 @contextlib.asynccontextmanager
 async def with_tls_peer(
-    factory: Callable[[], Recorder] = Recorder, *, server_side: bool = True, context=None, **options: object
+    factory: Callable[[], Recorder] = Recorder,
+    *,
+    server_side: bool = True,
+    context: ssl.SSLContext | None = None,
+    peer_context: ssl.SSLContext | None = None,
+    **options: object,
 ) -> AsyncIterator[tuple[Recorder, Peer]]:
     """A protocol over TLS, and its peer by hand, when they have shaken hands."""
     loop = asyncio.get_running_loop()
     mine, other = tcp_pair()
     with other:
         if server_side:
-            peer = Peer(other, client_context(), server_hostname=NAME)
+            peer = Peer(other, peer_context or client_context(), server_hostname=NAME)
             opening = loop.connect_accepted_socket(factory, mine, ssl=context or server_context(), **options)
         else:
-            peer = Peer(other, server_context(), server_side=True)
+            peer = Peer(other, peer_context or server_context(), server_side=True)
             opening = loop.create_connection(
                 factory, sock=mine, ssl=context or client_context(), server_hostname=NAME, **options
             )

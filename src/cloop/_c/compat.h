@@ -17,6 +17,12 @@
 #define CLOOP_DEBUG 0
 #endif
 
+#ifdef Py_GIL_DISABLED
+#define CLOOP_HAS_GIL 0
+#else
+#define CLOOP_HAS_GIL 1
+#endif
+
 /* The clock of time.monotonic(): CPython reads mach_absolute_time() on macOS, which does not count
  * sleep, as CLOCK_UPTIME_RAW does not; CLOCK_MONOTONIC everywhere else. */
 #ifdef __APPLE__

@@ -40,6 +40,7 @@ cdef extern from "Python.h":
 
 cdef extern from "compat.h":
     const int CLOOP_DEBUG
+    const bint CLOOP_HAS_GIL
     object cloop_take_exception()
     void cloop_set_exception(object exception)
     # The status is a PySendResult; with PYGEN_ERROR the exception is set, for the caller to take.

@@ -18,6 +18,14 @@ cdef enum:
     # macOS refuses to take more than INT_MAX bytes at once.
     MAX_OFFER = 1 << 30
 
+# asyncio's defaults for what is not given, checked: (high, low). Raises ValueError.
+cdef tuple water_marks(object high, object low, Py_ssize_t default_high)
+
+# Call a method without arguments; what it raises goes to the exception handler, with `transport` and
+# `shown` as its protocol.
+cdef NoResult call_protocol(Reactor loop, object protocol, str method, object transport,
+                            object shown) except NoResult.EXC
+
 cdef class Flow:
     cdef:
         # Both are None once the connection is lost and the protocol knows.

@@ -8,9 +8,35 @@ from cpython.pyport cimport PY_SSIZE_T_MAX
 
 cdef enum:
     DEFAULT_HIGH = 65536
-    DEFAULT_LOW = 16384
+    DEFAULT_LOW = 16384  # a quarter of it
     # Gone pieces are taken off the queue's list in batches of at least this many.
     MANY_PIECES = 256
+
+
+cdef tuple water_marks(object high, object low, Py_ssize_t default_high):
+    if high is None:
+        high = default_high if low is None else 4 * low
+    if low is None:
+        low = high // 4
+    if not high >= low >= 0:
+        raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+    return int(min(high, PY_SSIZE_T_MAX)), int(min(low, PY_SSIZE_T_MAX))
+
+
+cdef NoResult call_protocol(Reactor loop, object protocol, str method, object transport,
+                            object shown) except NoResult.EXC:
+    try:
+        getattr(protocol, method)()
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as exc:
+        loop.call_exception_handler({
+            "message": f"protocol.{method}() failed",
+            "exception": exc,
+            "transport": transport,
+            "protocol": shown,
+        })
+    return NoResult.OK
 
 
 cdef class Flow:
@@ -34,14 +60,7 @@ cdef class Flow:
         `high` is four times `low` by default, `low` a quarter of `high`, 64 KiB and 16 KiB where
         neither is given. Raises ValueError unless high >= low >= 0.
         """
-        if high is None:
-            high = DEFAULT_HIGH if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self.high = int(min(high, PY_SSIZE_T_MAX))
-        self.low = int(min(low, PY_SSIZE_T_MAX))
+        self.high, self.low = water_marks(high, low, DEFAULT_HIGH)
         self.may_pause()
 
     cdef NoResult pause_protocol(self) except NoResult.EXC:
@@ -53,19 +72,7 @@ cdef class Flow:
         return self.tell_protocol("resume_writing")
 
     cdef NoResult tell_protocol(self, str method) except NoResult.EXC:
-        """Call a method without arguments; what it raises goes to the exception handler."""
-        try:
-            getattr(self.protocol, method)()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self.loop.call_exception_handler({
-                "message": f"protocol.{method}() failed",
-                "exception": exc,
-                "transport": self,
-                "protocol": self.protocol,
-            })
-        return NoResult.OK
+        return call_protocol(self.loop, self.protocol, method, self, self.protocol)
 
     # ---- The queue
 

@@ -10,7 +10,7 @@ one. A protocol that keeps what it gets has its messages copied out again, in ob
 cimport cython
 from cpython.object cimport PyObject
 
-from cloop._c.pyapi cimport NoResult, Py_DECREF, Py_REFCNT
+from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_REFCNT
 from cloop.core.reactor cimport Reactor
 from cloop.transports.outbox cimport Outbox
 
@@ -30,15 +30,9 @@ cdef extern from *:
       ((PyBytesObject *)data)->ob_shash = -1;
       _Py_COMP_DIAG_POP
     }
-    #ifdef Py_GIL_DISABLED
-    #define CLOOP_CAN_REUSE 0 /* a count of 1 does not say that nobody else holds it */
-    #else
-    #define CLOOP_CAN_REUSE 1
-    #endif
     """
     # A spare object becomes one of this size, which is not more than its capacity.
     void set_size "cloop_set_bytes_size"(PyObject *data, Py_ssize_t size)
-    const bint CLOOP_CAN_REUSE
     char *bytes_memory "PyBytes_AS_STRING"(PyObject *data)
 
 @cython.final
@@ -70,7 +64,8 @@ cdef class Scratch:
         PyObject *new_spare(self, int level) except NULL
         # Gives it back, if nobody else has come to hold it; whether that is so.
         inline bint give(self, int level, PyObject *data) noexcept:
-            if Py_REFCNT(data) != 1 or not CLOOP_CAN_REUSE:
+            # Without a GIL a count of 1 does not say that nobody else holds it.
+            if Py_REFCNT(data) != 1 or not CLOOP_HAS_GIL:
                 Py_DECREF(data)
                 return False
             if self.spare[level] == NULL:

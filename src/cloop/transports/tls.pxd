@@ -37,6 +37,7 @@ cdef class TlsTransport(TlsBase):
 
         NoResult put(self, list pieces) except NoResult.EXC
         NoResult put_bytes(self, const char *start, Py_ssize_t size) except NoResult.EXC
+        NoResult end_put(self, Py_ssize_t *made) except NoResult.EXC
         bint is_straight(self) except -1
         NoResult put_part(self, const char *start, Py_ssize_t size,
                           Py_ssize_t *made) except NoResult.EXC

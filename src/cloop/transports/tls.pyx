@@ -24,6 +24,18 @@ cdef enum:
     FULL = 1
 
 
+def copy_of(data):
+    """Its bytes, which nobody can change."""
+    cdef Py_buffer view
+    if type(data) is bytes:
+        return data
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        return PyBytes_FromStringAndSize(<const char *>view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+
+
 cdef class TlsTransport(TlsBase):
     """TLS over another transport, of which it is the protocol."""
 
@@ -215,7 +227,7 @@ cdef class TlsTransport(TlsBase):
         # All of them first: what has no length raises here, as in asyncio.
         cdef list pieces = [data for data in list_of_data if len(data)]
         try:
-            self.put([data if type(data) is bytes else memoryview(data).tobytes() for data in pieces])
+            self.put([data for data in map(copy_of, pieces) if data])
         except Exception as exc:
             self.fatal_error(exc, "Fatal error on SSL protocol")
 
@@ -226,11 +238,17 @@ cdef class TlsTransport(TlsBase):
 
     cdef NoResult put_bytes(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         cdef Py_ssize_t made = 0
+        if size == 0:
+            return NoResult.OK
         if not self.is_straight():
             return self.put([PyBytes_FromStringAndSize(start, size)])
         self.put_part(start, size, &made)
-        self.send_made(&made)
-        return self.control_writing()
+        return self.end_put(&made)
+
+    cdef NoResult end_put(self, Py_ssize_t *made) except NoResult.EXC:
+        self.send_made(made)
+        # What the engine has not taken is waiting for an answer to what it has made, as a rule.
+        return self.control_writing() if self.backlog is None else self.send_out()
 
     cdef NoResult put(self, list pieces) except NoResult.EXC:
         cdef Py_ssize_t made = 0
@@ -238,8 +256,7 @@ cdef class TlsTransport(TlsBase):
         if self.is_straight():
             for i in range(PyList_GET_SIZE(pieces)):
                 self.put_part(PyBytes_AS_STRING(pieces[i]), PyBytes_GET_SIZE(pieces[i]), &made)
-            self.send_made(&made)
-            return self.control_writing()
+            return self.end_put(&made)
         if self.backlog is None:
             self.backlog = []
         self.backlog.extend(pieces)
@@ -293,20 +310,29 @@ cdef class TlsTransport(TlsBase):
         return stream.conn_lost != 0 or self.state == UNWRAPPED
 
     cdef NoResult write_backlog(self) except NoResult.EXC:
-        cdef TlsEngine engine = self.engine
+        cdef list pieces = self.backlog
+        cdef Py_ssize_t gone = 0
+        cdef Py_ssize_t size, n
         cdef bytes piece
-        cdef Py_ssize_t n
-        while self.backlog:
-            piece = <bytes>self.backlog[0]
-            n = engine.write(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
-            if n == AGAIN:
-                return self.send_out()
-            self.backlog_size -= n
-            if n < PyBytes_GET_SIZE(piece):
-                self.backlog[0] = piece[n:]
-            else:
-                del self.backlog[0]
-        self.backlog = None
+        try:
+            while pieces is not None and gone < PyList_GET_SIZE(pieces):
+                piece = <bytes>pieces[gone]
+                size = PyBytes_GET_SIZE(piece) - self.backlog_offset
+                n = self.engine.write(PyBytes_AS_STRING(piece) + self.backlog_offset,
+                                      min(size, <Py_ssize_t>RECORD))
+                if n == AGAIN:
+                    break
+                self.backlog_size -= n
+                self.backlog_offset += n
+                if n == size:
+                    self.backlog_offset = 0
+                    pieces[gone] = None
+                    gone += 1
+        finally:
+            if gone:
+                del pieces[:gone]
+        if not pieces:
+            self.backlog = None
         return self.send_out()
 
     cdef NoResult send_out(self) except NoResult.EXC:

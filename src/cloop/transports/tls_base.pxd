@@ -59,6 +59,7 @@ cdef class TlsBase(Receiver):
 
         list backlog           # plaintext (bytes) that the engine does not take yet; None: empty
         Py_ssize_t backlog_size
+        Py_ssize_t backlog_offset  # what is gone of the first piece
         bint below_full        # the transport below has called pause_writing
         bint below_paused      # its reading, by us
         bint reading_paused    # by the application
@@ -75,6 +76,7 @@ cdef class TlsBase(Receiver):
 
         NoResult use_protocol(self, object protocol) except NoResult.EXC
         NoResult tune(self) except NoResult.EXC
+        NoResult allow_gathering(self, bint may) except NoResult.EXC
         NoResult wake(self, object exception) except NoResult.EXC
 
         NoResult forget(self) except NoResult.EXC
@@ -85,6 +87,7 @@ cdef class TlsBase(Receiver):
         NoResult stop_timer(self) except NoResult.EXC
 
         NoResult start_shutdown(self) except NoResult.EXC
+        NoResult start_shutdown_timer(self) except NoResult.EXC
         NoResult flush(self, const char *start, Py_ssize_t size) except NoResult.EXC
         NoResult shut_down(self) except NoResult.EXC
         NoResult end(self, object exception) except NoResult.EXC

@@ -9,9 +9,9 @@ from asyncio import CancelledError, constants
 from asyncio.log import logger
 from asyncio.protocols import BufferedProtocol
 from asyncio.sslproto import (
+    SSLProtocol,
     _create_transport_context,
     _SSLProtocolTransport,
-    add_flowcontrol_defaults,
 )
 from asyncio.streams import StreamReaderProtocol
 
@@ -24,11 +24,10 @@ except ImportError:  # a Python that was built without OpenSSL
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.pyport cimport PY_SSIZE_T_MAX
-
 from cloop._c.pyapi cimport CLOOP_DEBUG, cloop_drop_instance_dict
 from cloop.core.counts cimport register
 from cloop.core.reactor cimport Reactor
+from cloop.transports.flow cimport call_protocol, water_marks
 from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport scratch_of
 from cloop.transports.tls_engine cimport TlsEngine, new_engine, spent_engine
@@ -38,15 +37,18 @@ cdef enum:
     BUFFERED_MOST = 65536
     LOG_THRESHOLD = 5
 
+cdef Py_ssize_t READ_HIGH = constants.FLOW_CONTROL_HIGH_WATER_SSL_READ * 1024
+cdef Py_ssize_t WRITE_HIGH = constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE * 1024
+
 cdef object asyncio_transport = _SSLProtocolTransport
+# From 3.14.10 on the time for a shutdown ends with the connection, not with the peer's answer.
+cdef bint timed_to_the_end = (
+    "_check_shutdown_timeout" in SSLProtocol._on_shutdown_complete.__code__.co_names)
+# And is_closing() asks the transport below.
+cdef bint asks_below = hasattr(SSLProtocol, "_is_transport_closing")
 
 cdef long live = 0
 register("tls transports", &live)
-
-
-cdef tuple limits(object high, object low, int kilobytes):
-    high, low = add_flowcontrol_defaults(high, low, kilobytes)
-    return int(min(high, PY_SSIZE_T_MAX)), int(min(low, PY_SSIZE_T_MAX))
 
 
 cdef object checked_timeout(object seconds, str name, object default):
@@ -88,8 +90,8 @@ cdef class TlsBase(Receiver):
         self.waiter = waiter
         self.known = INIT if call_connection_made else MADE
         self.use_protocol(protocol)
-        self.read_high, self.read_low = limits(None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_READ)
-        self.write_high, self.write_low = limits(None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE)
+        self.read_high, self.read_low = water_marks(None, None, READ_HIGH)
+        self.write_high, self.write_low = water_marks(None, None, WRITE_HIGH)
         self.engine = new_engine(self.context, server_side, self.server_hostname)
         self.closed = False
 
@@ -131,9 +133,14 @@ cdef class TlsBase(Receiver):
         return self.tune()
 
     cdef NoResult tune(self) except NoResult.EXC:
+        return self.allow_gathering(not isinstance(self.protocol, StreamReaderProtocol))
+
+    cdef NoResult allow_gathering(self, bint may) except NoResult.EXC:
         """Whether small writes may go together at the end of the turn; see transports/outbox."""
         if self.stream is not None:
-            self.stream.may_gather = not isinstance(self.protocol, StreamReaderProtocol)
+            self.stream.may_gather = may
+        elif isinstance(self.transport, TlsBase):
+            return (<TlsBase>self.transport).allow_gathering(may)
         return NoResult.OK
 
     cdef NoResult wake(self, object exception) except NoResult.EXC:
@@ -156,7 +163,7 @@ cdef class TlsBase(Receiver):
             return
         if type(transport) is StreamTransport:
             self.stream = <StreamTransport>transport
-            self.tune()
+        self.tune()
         if self.loop.debug:
             logger.debug("%r starts SSL handshake", self)
             self.began = self.loop.time()
@@ -327,6 +334,8 @@ cdef class TlsBase(Receiver):
 
     def is_closing(self):
         """Whether the transport is closed or about to be."""
+        if asks_below and not self.closed and self.transport is not None:
+            return self.transport.is_closing()
         return self.closed
 
     def close(self):
@@ -351,8 +360,12 @@ cdef class TlsBase(Receiver):
         if self.state == HANDSHAKE:
             return self.force_close(None)
         self.state = FLUSHING
-        self.timer = self.loop.call_later(self.shutdown_timeout, self._check_shutdown_timeout)
+        self.start_shutdown_timer()
         return self.flush(NULL, 0)
+
+    cdef NoResult start_shutdown_timer(self) except NoResult.EXC:
+        self.timer = self.loop.call_later(self.shutdown_timeout, self._check_shutdown_timeout)
+        return NoResult.OK
 
     cdef NoResult flush(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         self.read(start, size)
@@ -376,11 +389,15 @@ cdef class TlsBase(Receiver):
         return self.end(None)
 
     cdef NoResult end(self, object exception) except NoResult.EXC:
-        self.stop_timer()
+        if exception is not None or not timed_to_the_end:
+            self.stop_timer()
         if exception is not None:
             return self.fatal_error(exception, "Fatal error on transport")
-        if self.transport is not None:
-            self.loop.call_soon(self.transport.close)
+        if self.transport is None:
+            return NoResult.OK
+        self.loop.call_soon(self.transport.close)
+        if timed_to_the_end and self.timer is None:
+            return self.start_shutdown_timer()
         return NoResult.OK
 
     cdef bint is_over(self) except -1:
@@ -475,7 +492,7 @@ cdef class TlsBase(Receiver):
 
     def set_read_buffer_limits(self, high=None, low=None):
         """Set the water marks that decide when the transport below is paused and resumed."""
-        self.read_high, self.read_low = limits(high, low, constants.FLOW_CONTROL_HIGH_WATER_SSL_READ)
+        self.read_high, self.read_low = water_marks(high, low, READ_HIGH)
         self.control_reading()
 
     def get_read_buffer_limits(self):
@@ -521,22 +538,11 @@ cdef class TlsBase(Receiver):
         return NoResult.OK
 
     cdef NoResult tell_writing(self, str method) except NoResult.EXC:
-        try:
-            getattr(self.protocol, method)()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as exc:
-            self.loop.call_exception_handler({
-                "message": f"protocol.{method}() failed",
-                "exception": exc,
-                "transport": self,
-                "protocol": self,
-            })
-        return NoResult.OK
+        return call_protocol(self.loop, self.protocol, method, self, self)
 
     def set_write_buffer_limits(self, high=None, low=None):
         """Set the water marks that decide when the protocol is paused and resumed."""
-        self.write_high, self.write_low = limits(high, low, constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE)
+        self.write_high, self.write_low = water_marks(high, low, WRITE_HIGH)
         self.control_writing()
 
     def get_write_buffer_limits(self):
@@ -592,6 +598,10 @@ cdef class TlsBase(Receiver):
     @property
     def _ssl_protocol(self):
         return self
+
+    @property
+    def _transport(self):
+        return self.transport
 
     @property
     def _protocol_paused(self):

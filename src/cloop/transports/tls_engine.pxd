@@ -61,7 +61,7 @@ cdef class DirectEngine(TlsEngine):
         void *rbio
         void *wbio
 
-        bint adopt(self, object context) except -1
+        bint adopt(self, bint server_side) except -1
         Py_ssize_t read_again(self, int error) except -2
         Py_ssize_t write_again(self, const char *start, Py_ssize_t size) except -2
 

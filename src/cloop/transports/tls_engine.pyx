@@ -13,43 +13,26 @@ from cpython.object cimport PyObject
 from libc.limits cimport INT_MAX
 from libc.string cimport memcpy
 
-from cloop._c.pyapi cimport NoResult
-
-cdef extern from "<dlfcn.h>":
-    void *dlopen(const char *path, int mode)
-    void *dlsym(void *handle, const char *name)
-    const int RTLD_NOW
-    const int RTLD_NOLOAD
-
-cdef extern from *:
-    """
-    #ifdef Py_GIL_DISABLED
-    #define CLOOP_HAS_GIL 0 /* _ssl has a lock for each object, which we would go past */
-    #else
-    #define CLOOP_HAS_GIL 1
-    #endif
-    """
-    const bint CLOOP_HAS_GIL
-
-# Of <openssl/ssl.h>, which is not needed for the build.
-cdef enum:
-    SSL_ERROR_WANT_READ = 2
-    SSL_ERROR_ZERO_RETURN = 6
-    SSL_RECEIVED_SHUTDOWN = 2
-
-# Cython's names for function pointers of C are easier to read where each has its type.
-ctypedef int (*read_ex_t)(void *ssl, void *to, size_t size, size_t *read) noexcept
-ctypedef int (*write_ex_t)(void *ssl, const void *start, size_t size, size_t *written) noexcept
-ctypedef int (*get_error_t)(const void *ssl, int result) noexcept
-ctypedef int (*get_shutdown_t)(const void *ssl) noexcept
-ctypedef void *(*get_ex_data_t)(const void *ssl, int index) noexcept
-ctypedef void *(*get_pointer_t)(const void *ssl) noexcept
-ctypedef void (*clear_error_t)() noexcept
-ctypedef unsigned long (*peek_error_t)() noexcept
-ctypedef const char *(*error_string_t)(unsigned long error) noexcept
-ctypedef int (*bio_read_t)(void *bio, void *to, int size) noexcept
-ctypedef int (*bio_write_t)(void *bio, const void *start, int size) noexcept
-ctypedef size_t (*bio_pending_t)(void *bio) noexcept
+from cloop._c.dl cimport RTLD_NOLOAD, RTLD_NOW, dlopen, dlsym
+from cloop._c.openssl cimport (
+    SSL_ERROR_WANT_READ,
+    SSL_ERROR_ZERO_RETURN,
+    SSL_OP_ALLOW_CLIENT_RENEGOTIATION,
+    SSL_RECEIVED_SHUTDOWN,
+    bio_pending_t,
+    bio_read_t,
+    bio_write_t,
+    clear_error_t,
+    error_string_t,
+    get_error_t,
+    get_ex_data_t,
+    get_pointer_t,
+    get_shutdown_t,
+    peek_error_t,
+    read_ex_t,
+    write_ex_t,
+)
+from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult
 
 cdef:
     read_ex_t SSL_read_ex
@@ -141,14 +124,13 @@ cdef class ObjectEngine(TlsEngine):
 cdef class DirectEngine(TlsEngine):
     """Moves bytes by OpenSSL's functions."""
 
-    cdef bint adopt(self, object context) except -1:
+    cdef bint adopt(self, bint server_side) except -1:
         """Look at the object from within; whether it is what it should be."""
-        # Callbacks that Python code has set for debugging run inside of SSL_read.
-        if context._msg_callback is not None or context.keylog_filename is not None:
-            return False
         if type(self.sslobj) is not object_class or type(self.sslobj._sslobj) is not socket_type:
             return False
         self.keeper = self.sslobj._sslobj
+        if calls_back(self.keeper.context, server_side):
+            return False
         self.ssl = ssl_of(self.keeper)
         if SSL_get_ex_data(self.ssl, 0) != <void *>self.keeper:
             return False
@@ -223,6 +205,17 @@ cdef class DirectEngine(TlsEngine):
 
     cdef Py_ssize_t unsent(self) except -1:
         return BIO_ctrl_pending(self.wbio)
+
+
+cdef bint calls_back(object context, bint server_side) except -1:
+    """Whether SSL_read may run code of Python's."""
+    if context._msg_callback is not None or context.keylog_filename is not None:
+        return True
+    if not server_side or context.sni_callback is None:
+        return False
+    # A client that may ask for another handshake at any time, within which it names a server.
+    return not context.options & ssl.OP_NO_RENEGOTIATION and (
+        ssl.OPENSSL_VERSION_INFO < (3,) or context.options & SSL_OP_ALLOW_CLIENT_RENEGOTIATION)
 
 
 cdef object error_of(unsigned long code, int error):
@@ -310,6 +303,7 @@ def _choose():
         return False, "CLOOP_TLS_ENGINE"
     try:
         if not CLOOP_HAS_GIL:
+            # _ssl has a lock for each object, which we would go past.
             raise LookupError("this build of Python has no GIL")
         load()
         check_layout()
@@ -344,7 +338,7 @@ cdef TlsEngine new_engine(object context, bint server_side, object server_hostna
     if uses_openssl:
         direct = DirectEngine()
         direct.sslobj = sslobj
-        if direct.adopt(context):
+        if direct.adopt(server_side):
             direct.incoming = incoming
             direct.outgoing = outgoing
             return direct
