@@ -70,6 +70,7 @@ class Setting:
             "-f",
             str(self.floods),
             *(["-r"] if self.reconnect else []),
+            *(["-t"] if self.resume else []),
             *limits,
             address,
         ]
