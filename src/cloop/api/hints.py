@@ -23,5 +23,6 @@ AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 # Where a Unix server is.
 UnixPath = str | bytes | PathLike[str] | PathLike[bytes]
 
-# What a listener calls with a connection, its peer's address and the context of its callbacks.
-Acceptor = Callable[[socket, Any, Context | None], object]
+# What a listener calls with a connection, its peer's address, the context of its callbacks and whether it
+# has TCP_NODELAY.
+Acceptor = Callable[[socket, Any, Context | None, bool], object]

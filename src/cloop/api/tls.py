@@ -41,8 +41,12 @@ def make_ssl_transport(
     ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
     ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
     context: Context | None = None,
+    no_delay: bool = False,
 ) -> Transport:
-    """A TLS transport over a connected socket; `waiter` is told when the handshake is over."""
+    """A TLS transport over a connected socket; `waiter` is told when the handshake is over.
+
+    With `no_delay` the socket is known to have TCP_NODELAY.
+    """
     transport = TlsTransport(
         loop,
         protocol,
@@ -54,7 +58,7 @@ def make_ssl_transport(
         ssl_shutdown_timeout=ssl_shutdown_timeout,
     )
     try:
-        StreamTransport(loop, rawsock, transport, None, extra, server, context)
+        StreamTransport(loop, rawsock, transport, None, extra, server, context, no_delay)
     except BaseException:
         transport._disown()
         raise
@@ -133,7 +137,7 @@ def acceptor(
 ) -> Acceptor:
     """What a listener calls with each connection: a task that sees its handshake through."""
 
-    def accept(sock: socket, peername: object, context: Context | None) -> None:
+    def accept(sock: socket, peername: object, context: Context | None, no_delay: bool) -> None:
         connection = accept_tls(
             loop,
             protocol_factory,
@@ -144,6 +148,7 @@ def acceptor(
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
             context=context,
+            no_delay=no_delay,
         )
         if context is None:
             loop.create_task(connection)
