@@ -61,7 +61,7 @@ class Usage:
 
 
 def cpu_us(pid: int) -> float:
-    """The CPU time of the process `pid` and all its threads (Linux), by the kernel's clock of that process."""
+    """The CPU time of the process `pid` and all its threads (Linux), by the kernel's clock of it."""
     # clock_getcpuclockid(3), which the standard library has for threads only: ~pid << 3 | CPUCLOCK_SCHED.
     return time.clock_gettime_ns(~pid << 3 | 2) / 1000
 

@@ -2,8 +2,8 @@
 
     python -m bench.echo.client --loop uvloop --mode protocol --bytes 1000000 8080
 
-Prints one line of JSON: the seconds from the connection's beginning (over TLS from the end of the handshake) to
-the last byte, and what that cost this process.
+Prints one line of JSON: the seconds from the connection's beginning (over TLS from the end of the handshake)
+to the last byte, and what that cost this process.
 """
 
 from __future__ import annotations

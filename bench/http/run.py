@@ -190,7 +190,8 @@ def main() -> None:
             continue
         with all_running(loops, partial(server_of, args, server)) as servers:
             rates = in_turn(list(servers), args.rounds, partial(measure, args, servers))
-        print(f"{rate_table(f'{server}{', tls' * args.tls}', rates)}\n")
+        title = f"{server}, tls" if args.tls else server
+        print(f"{rate_table(title, rates)}\n")
         results[server] = {loop: [asdict(rate) for rate in measured] for loop, measured in rates.items()}
     setting = {"connections": args.connections, "seconds": args.seconds, "tls": args.tls}
     write_json(args.json, loops, {"setting": setting, "results": results})
