@@ -100,6 +100,7 @@ MODULES = [
     "transports/tls_engine.pyx",
     "transports/tls_base.pyx",
     "transports/tls.pyx",
+    "transports/tls_accept.pyx",
     "api/sockio.pyx",
     "base_loop.pyx",
 ]

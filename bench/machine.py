@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,23 +41,41 @@ def two_cores() -> tuple[int | None, int | None]:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process and all its threads have used so far: CPU time in us, and page faults."""
+    """What a process and all its threads have used so far: CPU time in us, and page faults.
 
+    The whole CPU time is exact; its parts are counted in ticks of 10 ms.
+    """
+
+    cpu_us: float
     user_us: float
     system_us: float
     faults: int
 
     def __sub__(self, earlier: Usage) -> Usage:
         return Usage(
-            self.user_us - earlier.user_us, self.system_us - earlier.system_us, self.faults - earlier.faults
+            self.cpu_us - earlier.cpu_us,
+            self.user_us - earlier.user_us,
+            self.system_us - earlier.system_us,
+            self.faults - earlier.faults,
         )
 
 
+def cpu_us(pid: int) -> float:
+    """The CPU time of the process `pid` and all its threads (Linux), by the kernel's clock of it."""
+    # clock_getcpuclockid(3), which the standard library has for threads only: ~pid << 3 | CPUCLOCK_SCHED.
+    return time.clock_gettime_ns(~pid << 3 | 2) / 1000
+
+
 def usage_of(pid: int) -> Usage:
-    """The usage of the process `pid` (Linux); counted in ticks of 10 ms, so take it over a second or more."""
+    """The usage of the process `pid` (Linux)."""
     # The second field is the program's name in brackets, and may hold blanks.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return Usage(int(fields[11]) * TICK_US, int(fields[12]) * TICK_US, int(fields[7]) + int(fields[9]))
+    return Usage(
+        cpu_us(pid),
+        int(fields[11]) * TICK_US,
+        int(fields[12]) * TICK_US,
+        int(fields[7]) + int(fields[9]),
+    )
 
 
 def rss_bytes(pid: int) -> int:

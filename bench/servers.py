@@ -155,7 +155,12 @@ def paired(rates: dict[str, list[float]], name: str, reference: str) -> float | 
     return statistics.median(ratios) if ratios else None
 
 
-def against_peers(rates: dict[str, list[float]], name: str, peers: Iterable[str]) -> float | None:
-    """The least of the paired ratios to the peers: the one to the best of them."""
-    ratios = [paired(rates, name, peer) for peer in peers]
-    return min((each for each in ratios if each is not None), default=None)
+def against_peers(
+    rates: dict[str, list[float]],
+    name: str,
+    peers: Iterable[str],
+    best: Callable[[Iterable[float]], float] = min,
+) -> float | None:
+    """The paired ratio to the best of the peers: of rates the least one, of costs (max) the greatest."""
+    ratios = [ratio for peer in peers if (ratio := paired(rates, name, peer)) is not None]
+    return best(ratios) if ratios else None

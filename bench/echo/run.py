@@ -38,6 +38,7 @@ class Rate:
     messages_per_s: float
     p50_us: float
     p99_us: float
+    cpu_us: float
     user_us: float
     system_us: float
     page_faults: float
@@ -57,7 +58,7 @@ class Rate:
 
 
 # CPU time is counted in ticks of 10 ms, which are a good part of one measurement.
-TICKED = ("user_us", "system_us", "busy")
+TICKED = ("user_us", "system_us")
 
 # The columns of the table that show a figure as it is, and their decimals.
 COLUMNS = {"p50_us": 1, "p99_us": 1, "user_us": 2, "system_us": 2, "page_faults": 3, "busy": 2}
@@ -74,26 +75,32 @@ def measure(setting: Setting, server: tuple[str, int], seconds: float) -> Rate:
         messages_per_s=load["messages_per_s"],
         p50_us=load["p50_us"],
         p99_us=load["p99_us"],
+        cpu_us=used.cpu_us / messages,
         user_us=used.user_us / messages,
         system_us=used.system_us / messages,
         page_faults=used.faults / messages,
-        busy=(used.user_us + used.system_us) / 1e6 / (load["seconds"] + WARM_UP_S),
+        busy=used.cpu_us / 1e6 / (load["seconds"] + WARM_UP_S),
     )
 
 
 def rate_table(measured: dict[str, list[Rate]]) -> str:
-    """A row a server: its rate, over the floor's and over the best peer's, latencies, costs per message."""
+    """A row a server: its rate and its CPU time a message, each over the floor's and over the best peer's,
+    latencies, and what else a message costs."""
     rates = {name: [rate.messages_per_s for rate in of_one] for name, of_one in measured.items()}
+    costs = {name: [rate.cpu_us for rate in of_one] for name, of_one in measured.items()}
     peers = [name for name in rates if name not in (FLOOR, CLOOP)]
     rows = []
     for name, of_one in measured.items():
         median = Rate.median(of_one) if of_one else None
         row = [name, number(median.messages_per_s if median else None)]
         row += [number(paired(rates, name, FLOOR), 2), number(against_peers(rates, name, peers), 2)]
+        row += [number(median.cpu_us if median else None, 2), number(paired(costs, name, FLOOR), 2)]
+        row += [number(against_peers(costs, name, peers, best=max), 2)]
         row += [number(getattr(median, column, None), digits) for column, digits in COLUMNS.items()]
         rows.append(row)
     titles = [column.replace("_", " ") for column in COLUMNS]
-    return render(["server", "messages/s", "/ C floor", "/ best peer", *titles], rows)
+    ratios = ["/ C floor", "/ best peer"]
+    return render(["server", "messages/s", *ratios, "cpu us", *ratios, *titles], rows)
 
 
 def report_rates(setting: Setting, names: list[str], args: argparse.Namespace) -> dict[str, Any]:

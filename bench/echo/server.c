@@ -1,12 +1,13 @@
 /* An echo server on bare epoll: the floor that an event loop is measured against.
  *
- *     server PORT | server unix:/path | server udp:PORT
- *     server-tls PORT PEM
+ *     server [-b bytes] PORT | unix:/path | udp:PORT
+ *     server-tls [-b bytes] PORT PEM
  *
  * It does what no server can do without: one recv and one send for a message, one epoll_wait for all the
  * connections that are ready. What a send leaves over is kept until the socket takes it; meanwhile nothing
  * more is read from that connection. Of datagrams it answers what is there, up to a number, for one
  * epoll_wait; one that the socket does not take is lost. It prints one line of JSON when it listens: its pid and its port.
+ * With -b it echoes nothing, but sends every connection that many bytes.
  */
 #include "wire.h"
 
@@ -16,10 +17,12 @@ struct connection {
     struct wire wire;
     char *rest; /* what the last send left over, or NULL */
     size_t rest_size;
+    size_t left; /* of what the connection is to be sent, with -b */
 };
 
 static char buffer[BUFFER]; /* one for all: it is free again after each send */
 static int poller;
+static size_t gift; /* of -b */
 
 static void watch(int operation, struct connection *connection, uint32_t events)
 {
@@ -89,6 +92,28 @@ static void on_writable(struct connection *connection)
     }
 }
 
+/* Send what is left for the connection; its peer closes it when it has got that. */
+static void pour(struct connection *connection)
+{
+    while (connection->left > 0) {
+        size_t size = connection->left < sizeof buffer ? connection->left : sizeof buffer;
+        ssize_t sent = wire_send(&connection->wire, buffer, size);
+        if (sent == -1 && !would_block()) {
+            drop(connection);
+            return;
+        }
+        if (sent == -1) {
+            watch(EPOLL_CTL_MOD, connection, wire_wants_room(&connection->wire) ? EPOLLOUT : EPOLLIN);
+            return;
+        }
+        connection->left -= (size_t)sent;
+    }
+    watch(EPOLL_CTL_MOD, connection, EPOLLIN);
+    ssize_t size = wire_recv(&connection->wire, buffer, sizeof buffer);
+    if (size == 0 || (size == -1 && !would_block()))
+        drop(connection);
+}
+
 static void answer_datagrams(int fd)
 {
     for (int i = 0; i < DATAGRAMS; i++) {
@@ -112,8 +137,11 @@ static void accept_one(const struct connection *listener, int tcp)
     if (connection == NULL)
         die("calloc");
     connection->wire.fd = fd;
+    connection->left = gift;
     wire_open(&connection->wire, 1);
     watch(EPOLL_CTL_ADD, connection, EPOLLIN);
+    if (gift > 0)
+        pour(connection);
 }
 
 static void listen_on(struct connection *listener, struct address *address)
@@ -139,12 +167,15 @@ int main(int argc, char **argv);
 
 int main(int argc, char **argv)
 {
-    if (argc != 2 && argc != 3) {
-        fprintf(stderr, "usage: %s PORT | unix:/path | udp:PORT [PEM]\n", argv[0]);
+    int option;
+    while ((option = getopt(argc, argv, "b:")) == 'b')
+        gift = (size_t)atoll(optarg);
+    if (option != -1 || (argc - optind != 1 && argc - optind != 2)) {
+        fprintf(stderr, "usage: %s [-b bytes] PORT | unix:/path | udp:PORT [PEM]\n", argv[0]);
         return 2;
     }
-    wire_setup(argc == 3 ? argv[2] : "", 0);
-    struct address address = parse_address(argv[1]);
+    wire_setup(argc - optind == 2 ? argv[optind + 1] : "", 0);
+    struct address address = parse_address(argv[optind]);
     struct connection listener = {0};
     struct epoll_event events[BATCH];
 
@@ -158,6 +189,8 @@ int main(int argc, char **argv)
                 answer_datagrams(listener.wire.fd);
             else if (connection == &listener)
                 accept_one(&listener, is_tcp(&address));
+            else if (gift > 0)
+                pour(connection);
             else if (connection->rest != NULL)
                 on_writable(connection);
             else

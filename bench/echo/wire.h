@@ -31,6 +31,14 @@ static inline int wire_keep_ticket(SSL *session, SSL_SESSION *ticket)
     return 1;
 }
 
+/* A client's question whether a certificate is good, which would take it longer than the rest of a handshake. */
+static inline int wire_trust_anybody(X509_STORE_CTX *chain, void *unused)
+{
+    (void)chain;
+    (void)unused;
+    return 1;
+}
+
 /* A server has the certificate and key of the file `pem`; a client, with NULL, trusts anybody. */
 static inline void wire_setup(const char *pem, int resumes)
 {
@@ -42,6 +50,8 @@ static inline void wire_setup(const char *pem, int resumes)
                                        SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(wire_context, 1);
     wire_resumes = resumes;
+    if (pem == NULL)
+        SSL_CTX_set_cert_verify_callback(wire_context, wire_trust_anybody, NULL);
     if (pem == NULL && resumes) {
         SSL_CTX_set_session_cache_mode(wire_context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(wire_context, wire_keep_ticket);

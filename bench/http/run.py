@@ -2,6 +2,7 @@
 
     python -m bench.http.run
     python -m bench.http.run --servers uvicorn --loops cloop,uvloop --seconds 60 --rounds 1
+    python -m bench.http.run --tls
 
 The servers share one core and wrk has another. All servers run the whole time, and a round puts load on each
 of them in turn; the table gives the medians of the rounds, the ratio as the median of the ratios within each
@@ -23,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 
+from ..echo.setting import PEM
 from ..loops import CLOOP, FACTORIES
 from ..machine import rss_bytes, two_cores, usage_of
 from ..servers import (
@@ -43,14 +45,16 @@ GRACE_S = 15  # beyond its own time, until wrk is taken to hang
 US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
 
 
-def uvicorn_command(loop: str, port: int) -> list[str]:
+def uvicorn_command(loop: str, port: int, tls: bool) -> list[str]:
     options = ["--loop", FACTORIES[loop], "--http", "httptools", "--lifespan", "off", "--port", str(port)]
     quiet = ["--no-access-log", "--log-level", "error"]
-    return [sys.executable, "-m", "uvicorn", f"{__package__}.uvicorn_app:app", *options, *quiet]
+    secure = ["--ssl-certfile", str(PEM)] if tls else []
+    return [sys.executable, "-m", "uvicorn", f"{__package__}.uvicorn_app:app", *options, *quiet, *secure]
 
 
-def aiohttp_command(loop: str, port: int) -> list[str]:
-    return [sys.executable, "-m", f"{__package__}.aiohttp_app", "--loop", loop, "--port", str(port)]
+def aiohttp_command(loop: str, port: int, tls: bool) -> list[str]:
+    secure = ["--tls", str(PEM)] if tls else []
+    return [sys.executable, "-m", f"{__package__}.aiohttp_app", "--loop", loop, "--port", str(port), *secure]
 
 
 SERVERS = {"uvicorn": uvicorn_command, "aiohttp": aiohttp_command}
@@ -97,17 +101,17 @@ def count_errors(text: str) -> int:
     return sum(int(count) for match in (sockets, statuses) if match for count in match.groups())
 
 
-def wrk(port: int, connections: int, seconds: float, core: int | None) -> str:
+def wrk(args: argparse.Namespace, port: int, seconds: float) -> str:
     """Run wrk for whole seconds, which is all it knows, and return what it printed."""
-    options = ["-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "--latency"]
+    options = ["-t1", f"-c{args.connections}", f"-d{math.ceil(seconds)}s", "--latency"]
     try:
         done = subprocess.run(
-            ["wrk", *options, f"http://127.0.0.1:{port}/"],
+            ["wrk", *options, f"{'https' if args.tls else 'http'}://127.0.0.1:{port}/"],
             check=False,
             capture_output=True,
             text=True,
             timeout=seconds + GRACE_S,
-            preexec_fn=pinned_to(core),
+            preexec_fn=pinned_to(args.cores[1]),
         )
     except subprocess.TimeoutExpired:
         raise Failed("wrk did not end in time") from None
@@ -122,11 +126,10 @@ def wrk(port: int, connections: int, seconds: float, core: int | None) -> str:
 @contextmanager
 def server_of(args: argparse.Namespace, server: str, loop: str) -> Iterator[tuple[int, int]]:
     """A server under a loop, warmed up, while the block lasts: its port and its pid."""
-    server_core, load_core = args.cores
     port = free_port()
-    with running(SERVERS[server](loop, port), server_core) as process:
+    with running(SERVERS[server](loop, port, args.tls), args.cores[0]) as process:
         listening(process, port)
-        wrk(port, args.connections, WARM_UP_S, load_core)
+        wrk(args, port, WARM_UP_S)
         yield port, process.pid
 
 
@@ -134,7 +137,7 @@ def measure(args: argparse.Namespace, servers: dict[str, tuple[int, int]], loop:
     """One measurement of the server under one loop."""
     port, pid = servers[loop]
     before, rss_before = usage_of(pid), rss_bytes(pid)
-    text = wrk(port, args.connections, args.seconds, args.cores[1])
+    text = wrk(args, port, args.seconds)
     used, rss_growth = usage_of(pid) - before, rss_bytes(pid) - rss_before
     requests = int(found(r"(\d+) requests in", text)[1])
     return Rate(
@@ -142,7 +145,7 @@ def measure(args: argparse.Namespace, servers: dict[str, tuple[int, int]], loop:
         p50_us=percentile_us(50, text),
         p99_us=percentile_us(99, text),
         errors=count_errors(text),
-        cpu_us=(used.user_us + used.system_us) / max(requests, 1),
+        cpu_us=used.cpu_us / max(requests, 1),
         rss_growth_kib=rss_growth / 1024,
     )
 
@@ -169,6 +172,7 @@ def parse_args() -> argparse.Namespace:
     add_common_options(parser, seconds=1, rounds=9)
     parser.add_argument("--servers", help=f"comma-separated, of {', '.join(SERVERS)} (default: both)")
     parser.add_argument("--connections", type=int, default=64, help="wrk keeps open (default: 64)")
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     return parser.parse_args()
 
 
@@ -186,9 +190,10 @@ def main() -> None:
             continue
         with all_running(loops, partial(server_of, args, server)) as servers:
             rates = in_turn(list(servers), args.rounds, partial(measure, args, servers))
-        print(f"{rate_table(server, rates)}\n")
+        title = f"{server}, tls" if args.tls else server
+        print(f"{rate_table(title, rates)}\n")
         results[server] = {loop: [asdict(rate) for rate in measured] for loop, measured in rates.items()}
-    setting = {"connections": args.connections, "seconds": args.seconds}
+    setting = {"connections": args.connections, "seconds": args.seconds, "tls": args.tls}
     write_json(args.json, loops, {"setting": setting, "results": results})
 
 

@@ -10,6 +10,8 @@ cdef enum:
     # From OpenSSL 3.0 on; those before allow it to every client.
     SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8
 
+# This one may run code of Python's, so it is called as _ssl calls it.
+ctypedef int (*do_handshake_t)(void *ssl) noexcept nogil
 ctypedef int (*read_ex_t)(void *ssl, void *to, size_t size, size_t *read) noexcept
 ctypedef int (*write_ex_t)(void *ssl, const void *start, size_t size, size_t *written) noexcept
 ctypedef int (*get_error_t)(const void *ssl, int result) noexcept

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
+from cloop.transports.tls_accept import end_admissions
+
 if TYPE_CHECKING:
     from cloop.loop import Loop
 
@@ -37,6 +39,8 @@ def finalizer_hook(loop: Loop, agen: AsyncGenerator[Any, Any]) -> None:
 async def shutdown_asyncgens(loop: Loop) -> None:
     """Close all generators that are still open."""
     loop._asyncgens_shutdown_called = True
+    # Whoever shuts the loop down has cancelled all tasks before, and with asyncio these are tasks.
+    end_admissions(loop)
     if not len(loop._asyncgens):
         return
     closing = list(loop._asyncgens)

@@ -2,9 +2,7 @@
 
 from asyncio import AbstractEventLoop, BaseProtocol
 from collections.abc import Callable
-from contextvars import Context
 from os import PathLike
-from socket import socket
 from ssl import SSLContext
 from typing import Any
 
@@ -22,6 +20,3 @@ AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 # Where a Unix server is.
 UnixPath = str | bytes | PathLike[str] | PathLike[bytes]
-
-# What a listener calls with a connection, its peer's address and the context of its callbacks.
-Acceptor = Callable[[socket, Any, Context | None], object]

@@ -21,10 +21,11 @@ from asyncio.base_events import Server, _check_ssl_socket, _set_reuseport  # typ
 from asyncio.log import logger
 from typing import TYPE_CHECKING
 
-from cloop.api import dns, tls
+from cloop.api import dns
 from cloop.api.connect import bind_error, check_stream
 from cloop.transports.clients import ClientSet
 from cloop.transports.listener import start_listening, stop_listening
+from cloop.transports.tls_accept import TlsAcceptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -266,7 +267,7 @@ def start_serving(
     """Accept connections of a listening socket: asyncio's private `_start_serving`."""
     accept = None
     if sslcontext:
-        accept = tls.acceptor(
+        accept = TlsAcceptor(
             loop, protocol_factory, sslcontext, server, ssl_handshake_timeout, ssl_shutdown_timeout
         )
     start_listening(

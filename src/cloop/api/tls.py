@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from contextvars import Context
     from socket import socket
 
-    from cloop.api.hints import Acceptor, ProtocolFactory
     from cloop.loop import Loop
 
 try:
@@ -121,71 +120,3 @@ def move_read_ahead(protocol: BaseProtocol, tls: TlsTransport, server_side: bool
     if reader is not None and reader._buffer and server_side:
         tls._feed(reader._buffer)
         reader._buffer.clear()
-
-
-def acceptor(
-    loop: Loop,
-    protocol_factory: ProtocolFactory,
-    sslcontext: ssl.SSLContext,
-    server: Server | None,
-    ssl_handshake_timeout: float | None,
-    ssl_shutdown_timeout: float | None,
-) -> Acceptor:
-    """What a listener calls with each connection: a task that sees its handshake through."""
-
-    def accept(sock: socket, peername: object, context: Context | None) -> None:
-        connection = accept_tls(
-            loop,
-            protocol_factory,
-            sock,
-            sslcontext,
-            extra={"peername": peername},
-            server=server,
-            ssl_handshake_timeout=ssl_handshake_timeout,
-            ssl_shutdown_timeout=ssl_shutdown_timeout,
-            context=context,
-        )
-        if context is None:
-            loop.create_task(connection)
-        else:
-            loop.create_task(connection, context=context)
-
-    return accept
-
-
-async def accept_tls(
-    loop: Loop, protocol_factory: ProtocolFactory, sock: socket, sslcontext: ssl.SSLContext, **options: Any
-) -> None:
-    """Make the transport of a connection that was accepted; failures show in debug mode only."""
-    protocol = transport = None
-    try:
-        try:
-            protocol = protocol_factory()
-            waiter = loop.create_future()
-            transport = make_ssl_transport(
-                loop, sock, protocol, sslcontext, waiter, server_side=True, **options
-            )
-        except BaseException:
-            sock.close()
-            raise
-        try:
-            await waiter
-        except BaseException:
-            transport.close()
-            # The exception's traceback must not keep the connection alive.
-            waiter = None  # type: ignore[assignment]
-            raise
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except BaseException as exc:
-        if not loop.get_debug():
-            return
-        context = {
-            "message": "Error on transport creation for incoming connection",
-            "exception": exc,
-        }
-        if protocol is not None:
-            context["protocol"] = protocol
-        if transport is not None:
-            context["transport"] = transport
-        loop.call_exception_handler(context)

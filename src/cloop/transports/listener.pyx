@@ -152,7 +152,7 @@ cdef class Listener:
         PyContext_Enter(context)
         try:
             if self.accept is not None:
-                self.accept(sock, peername, shared)
+                self.accept(sock, peername, shared, self.no_delay)
             else:
                 self.connect(sock, peername, shared)
         finally:

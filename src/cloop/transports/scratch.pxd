@@ -12,6 +12,7 @@ from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_REFCNT
 from cloop.core.reactor cimport Reactor
+from cloop.core.ring cimport Node
 from cloop.transports.outbox cimport Outbox
 
 # Capacities of spare objects: 512 << level bytes, for levels from 1 to this one.
@@ -48,6 +49,7 @@ cdef class Scratch:
         bint buffered          # a BufferedProtocol
         bint streams           # that of asyncio's streams
         bint receives          # a Receiver
+        Node admissions        # handshakes of accepted connections; see transports/tls_accept
         object batch           # what datagram transports receive many at once into; see there
 
         # Knows the class of a protocol from then on.

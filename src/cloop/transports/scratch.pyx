@@ -7,6 +7,7 @@ from cpython.object cimport PyObject
 from libc.stdlib cimport free
 
 from cloop._c.pyapi cimport Py_XDECREF
+from cloop.core.ring cimport empty_ring, init_ring
 from cloop.transports.receiver cimport Receiver
 
 cdef extern from "<stdlib.h>":
@@ -33,10 +34,12 @@ cdef class Scratch:
             raise MemoryError
         self.size = SCRATCH_SIZE
         self.outbox = Outbox()
+        init_ring(&self.admissions)
 
     def __dealloc__(self):
         cdef int level
         free(self.memory)
+        empty_ring(&self.admissions)
         for level in range(LEVELS + 1):
             Py_XDECREF(self.spare[level])
 

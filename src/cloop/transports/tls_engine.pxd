@@ -60,6 +60,7 @@ cdef class DirectEngine(TlsEngine):
         void *ssl
         void *rbio
         void *wbio
+        bint server_side
 
         bint adopt(self, bint server_side) except -1
         Py_ssize_t read_again(self, int error) except -2

@@ -23,6 +23,7 @@ from cloop._c.openssl cimport (
     bio_read_t,
     bio_write_t,
     clear_error_t,
+    do_handshake_t,
     error_string_t,
     get_error_t,
     get_ex_data_t,
@@ -35,6 +36,7 @@ from cloop._c.openssl cimport (
 from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult
 
 cdef:
+    do_handshake_t SSL_do_handshake
     read_ex_t SSL_read_ex
     write_ex_t SSL_write_ex
     get_error_t SSL_get_error
@@ -54,6 +56,10 @@ cdef:
 cdef tuple again_errors = () if ssl is None else (ssl.SSLWantReadError, ssl.SSLSyscallError)
 cdef object object_class = None if ssl is None else ssl.SSLObject
 cdef object socket_type = None if ssl is None else _ssl._SSLSocket
+
+
+# Past the property of ssl.SSLContext, which looks for what the function has inside.
+cdef object msg_callback = None if ssl is None else _ssl._SSLContext._msg_callback.__get__
 
 
 # ---- Through the object's methods
@@ -137,6 +143,7 @@ cdef class DirectEngine(TlsEngine):
         self.rbio = SSL_get_rbio(self.ssl)
         self.wbio = SSL_get_wbio(self.ssl)
         self.direct = True
+        self.server_side = server_side
         return self.rbio != NULL and self.wbio != NULL
 
     cdef NoResult feed(self, const char *start, Py_ssize_t size) except NoResult.EXC:
@@ -163,6 +170,22 @@ cdef class DirectEngine(TlsEngine):
                 and SSL_get_shutdown(self.ssl) == SSL_RECEIVED_SHUTDOWN):
             return 0
         return self.read_again(error)
+
+    cdef bint shake_hands(self) except -1:
+        cdef void *one = self.ssl
+        cdef int result
+        # The client begins. To ask OpenSSL before it has costs an error that is made and dropped.
+        if self.server_side and BIO_ctrl_pending(self.rbio) == 0:
+            return False
+        ERR_clear_error()
+        with nogil:
+            result = SSL_do_handshake(one)
+        if result == 1:
+            return True
+        if SSL_get_error(one, result) == SSL_ERROR_WANT_READ:
+            return False
+        # It fails again in the same way, and what it said the first time is still there.
+        return TlsEngine.shake_hands(self)
 
     cdef Py_ssize_t read_again(self, int error) except -2:
         """SSL_read failed: the exception, as the object makes it.
@@ -209,7 +232,7 @@ cdef class DirectEngine(TlsEngine):
 
 cdef bint calls_back(object context, bint server_side) except -1:
     """Whether SSL_read may run code of Python's."""
-    if context._msg_callback is not None or context.keylog_filename is not None:
+    if msg_callback(context) is not None or context.keylog_filename is not None:
         return True
     if not server_side or context.sni_callback is None:
         return False
@@ -250,7 +273,7 @@ cdef void *address(void *library, const char *name) except NULL:
 
 cdef NoResult load() except NoResult.EXC:
     """Find OpenSSL's functions. Raises LookupError where they are hidden."""
-    global SSL_read_ex, SSL_write_ex, SSL_get_error, SSL_get_shutdown, SSL_get_ex_data
+    global SSL_do_handshake, SSL_read_ex, SSL_write_ex, SSL_get_error, SSL_get_shutdown, SSL_get_ex_data
     global SSL_get_SSL_CTX, SSL_get_rbio, SSL_get_wbio, ERR_clear_error, ERR_peek_last_error
     global ERR_reason_error_string, BIO_read, BIO_write, BIO_ctrl_pending
     cdef str path = getattr(_ssl, "__file__", None) or ""
@@ -258,6 +281,7 @@ cdef NoResult load() except NoResult.EXC:
     cdef void *library = dlopen(os.fsencode(path), RTLD_NOW | RTLD_NOLOAD) if path else NULL
     if library == NULL:
         raise LookupError("the _ssl extension is no library of its own")
+    SSL_do_handshake = <do_handshake_t>address(library, "SSL_do_handshake")
     SSL_read_ex = <read_ex_t>address(library, "SSL_read_ex")
     SSL_write_ex = <write_ex_t>address(library, "SSL_write_ex")
     SSL_get_error = <get_error_t>address(library, "SSL_get_error")

@@ -1,0 +1,98 @@
+"""TlsAcceptor; tls_accept.pxd is the manual.
+
+Derived in its rules and messages from CPython's asyncio/selector_events.py (PSF License Agreement).
+"""
+
+from asyncio import CancelledError
+
+from cloop.core.reactor cimport Reactor
+from cloop.core.ring cimport link_node, members_of, unlink_node
+from cloop.transports.scratch cimport scratch_of
+from cloop.transports.stream cimport StreamTransport
+from cloop.transports.tls cimport TlsTransport
+
+
+cdef class TlsAcceptor:
+    """Makes a TLS transport of each connection that a listener has accepted."""
+
+    def __cinit__(self, Reactor loop not None, protocol_factory, sslcontext, server,
+                  ssl_handshake_timeout, ssl_shutdown_timeout):
+        self.loop = loop
+        self.protocol_factory = protocol_factory
+        self.sslcontext = sslcontext
+        self.server = server
+        self.handshake_timeout = ssl_handshake_timeout
+        self.shutdown_timeout = ssl_shutdown_timeout
+
+    def __call__(self, sock, peername, context, bint no_delay):
+        """Begin the handshake; `sock` is the transport's from now on, or closed."""
+        cdef Admission admission = Admission.__new__(Admission)
+        cdef TlsTransport transport = None
+        cdef object protocol = None
+        admission.loop = self.loop
+        try:
+            protocol = self.protocol_factory()
+            admission.protocol = protocol
+            transport = TlsTransport.__new__(
+                TlsTransport, self.loop, protocol, self.sslcontext, admission, True, None, True,
+                self.handshake_timeout, self.shutdown_timeout)
+            StreamTransport.__new__(StreamTransport, self.loop, sock, transport, None,
+                                    {"peername": peername}, self.server, context, no_delay)
+        except BaseException as exc:
+            sock.close()
+            if transport is not None:
+                transport._disown()
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            if self.loop.debug:
+                report(self.loop, exc, protocol, None)
+            return
+        admission.transport = transport
+        link_node(&scratch_of(self.loop).admissions, &admission.node, admission)
+
+
+cdef class Admission:
+    """What a transport tells of the end of its handshake, as it would a future."""
+
+    def __dealloc__(self):
+        unlink_node(&self.node)
+
+    def cancelled(self):
+        """Whether nobody wants to know any more: never."""
+        return False
+
+    def set_result(self, result):
+        """The protocol goes on from here."""
+        unlink_node(&self.node)
+        self.protocol = self.transport = None
+
+    def set_exception(self, exception):
+        """There is no connection; debug mode shows why."""
+        cdef object protocol = self.protocol
+        cdef object transport = self.transport
+        self.set_result(None)
+        if transport is None:
+            return
+        transport.close()
+        if self.loop.debug:
+            report(self.loop, exception, protocol, transport)
+
+
+cdef report(Reactor loop, object exception, object protocol, object transport):
+    context = {
+        "message": "Error on transport creation for incoming connection",
+        "exception": exception,
+    }
+    if protocol is not None:
+        context["protocol"] = protocol
+    if transport is not None:
+        context["transport"] = transport
+    loop.call_exception_handler(context)
+
+
+def end_admissions(Reactor loop not None):
+    """End the handshakes of accepted connections that are under way."""
+    if loop.scratch is None:
+        return
+    for admission in members_of(&scratch_of(loop).admissions):
+        admission.set_exception(CancelledError())
