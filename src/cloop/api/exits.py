@@ -89,8 +89,12 @@ class Watch:
 
     def is_running(self) -> bool:
         """Whether there is a child that is not over."""
+        return self.find(os.P_PID, self.pid)
+
+    @staticmethod
+    def find(kind: int, number: int) -> bool:
         try:
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+            return os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         except ChildProcessError:
             return False
 
@@ -128,9 +132,15 @@ class PidFDWatch(Watch):
             )
             return UNKNOWN_EXIT
         except OSError:
-            # Linux 5.3 has pidfds, but knows them here from 5.4 on.
+            # Linux 5.3 has pidfds; waitid() knows them from 5.4 on.
             return reap(self.pid)
         return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+    def is_running(self) -> bool:
+        try:
+            return self.find(os.P_PIDFD, self.pidfd.fd)
+        except OSError:
+            return super().is_running()
 
     def send_signal(self, number: int) -> None:
         signal.pidfd_send_signal(self.pidfd.fd, number)

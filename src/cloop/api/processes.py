@@ -48,6 +48,9 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
 
     def _process_exited(self, returncode: int) -> None:
         self._watch = None
+        if self._closed and self._proc.returncode is not None:
+            # It ended while close() was about to kill it, and Popen.kill() has noticed.
+            returncode = self._proc.returncode
         super()._process_exited(returncode)
 
     def send_signal(self, signal: int) -> None:
@@ -56,8 +59,13 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
         Raises ProcessLookupError once connection_lost was called, OSError for no signal.
         """
         self._check_proc()
-        if self._returncode is None:
-            self._send(signal)
+        if self._returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            if self._watch is not None:
+                self._watch.send_signal(signal)
+            elif self._proc.returncode is None:
+                os.kill(self._proc.pid, signal)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -66,13 +74,6 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
     def kill(self) -> None:
         """Send SIGKILL."""
         self.send_signal(SIGKILL)
-
-    def _send(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            if self._watch is not None:
-                self._watch.send_signal(number)
-            elif self._proc.returncode is None:
-                os.kill(self._proc.pid, number)
 
     def close(self) -> None:
         """Close the pipes, and kill the child if it is not over."""
@@ -83,13 +84,17 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
             # Not once the loop is closed, which can't have them closed any more.
             if protocol is not None and self._loop is not None and not self._loop.is_closed():
                 protocol.pipe.close()
-        if self._proc is None or self._returncode is not None:
+        if self._proc is None or self._returncode is not None or not self._is_running():
             return
-        if self._loop.get_debug() and (self._watch is None or self._watch.is_running()):
+        if self._loop.get_debug():
             logger.warning("Close running child process: kill %r", self)
-        # It may run as somebody else.
-        with suppress(PermissionError):
-            self._send(SIGKILL)
+        # It may be over by now, or run as somebody else.
+        with suppress(ProcessLookupError, PermissionError):
+            self._proc.kill()
+
+    def _is_running(self) -> bool:
+        # Popen.poll() would take the exit code away from the watch, which then knew none.
+        return self._proc.poll() is None if self._watch is None else self._watch.is_running()
 
 
 async def subprocess_exec(

@@ -150,7 +150,10 @@ class Order:
             self.programs = [program]
         else:
             # As os.execvp() would.
-            self.programs = [os.path.join(os.fsencode(each), program) for each in os.get_exec_path(env)]
+            self.programs = [
+                folder + program if not folder or folder.endswith(b"/") else folder + b"/" + program
+                for folder in search_path(env)
+            ]
 
     def carry_out(
         self, close_fds: Any, pass_fds: Any, standard: tuple[int, int, int], settings: tuple[Any, ...]
@@ -179,6 +182,13 @@ class Order:
         finally:
             writer.close()
         return Way(start, reader, self.executable, self.cwd)
+
+
+def search_path(env: Any) -> list[bytes]:
+    """os.get_exec_path, with less effort for the usual environment."""
+    if env is not None:
+        return [os.fsencode(each) for each in os.get_exec_path(env)]
+    return os.fsencode(os.environ.get("PATH", os.defpath)).split(os.fsencode(os.pathsep))
 
 
 def encode_variable(name: Any, value: Any) -> bytes:
