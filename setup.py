@@ -102,6 +102,7 @@ MODULES = [
     "transports/tls.pyx",
     "transports/tls_accept.pyx",
     "api/sockio.pyx",
+    "api/spawn.pyx",
     "base_loop.pyx",
 ]
 
@@ -113,7 +114,7 @@ def extension(path: str) -> Extension:
         "cloop." + path.rsplit(".", 1)[0].replace("/", "."),
         ["src/cloop/" + path, *(["tests/kqueue/kqueue.c"] if emulated else [])],
         include_dirs=["src/cloop/_c", *(["tests/kqueue"] if emulated else [])],
-        depends=["src/cloop/_c/compat.h", "src/cloop/_c/snapshot.h"],
+        depends=["src/cloop/_c/compat.h", "src/cloop/_c/snapshot.h", "src/cloop/_c/spawn.h"],
         define_macros=[("CLOOP_DEBUG", "1" if DEBUG else "0")],
         extra_compile_args=FLAGS + (WARNINGS if WERROR else []),
     )

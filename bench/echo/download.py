@@ -5,9 +5,9 @@
 
 The server has one core and sends every connection so many bytes from its memory; each client is a process of
 its own on the other core, and counts the bytes. The time begins when the connection is there, and over TLS
-after its handshake. The table gives the medians of the rounds; the ratios are medians of the ratios within each
-round. Where a client is `busy` for less than the time, the server was the limit, and its CPU time tells more
-than the rate.
+after its handshake. The table gives the medians of the rounds; the ratios are medians of the ratios within
+each round. Where a client is `busy` for less than the time, the server was the limit, and its CPU time tells
+more than the rate.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 import asyncio
 from asyncio.events import _TaskFactory
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, MutableSet
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
@@ -7,6 +8,7 @@ from socket import socket
 from typing import Any, TypeVar
 
 from cloop.aio.future import Future
+from cloop.api.exits import Exited
 from cloop.api.signals import SignalPipe
 from cloop.core.handle import Handle
 from cloop.core.reactor import Reactor
@@ -49,6 +51,8 @@ class BaseLoop(Reactor):
     _asyncgens_shutdown_called: bool
     _signal_handlers: dict[int, Handle]
     _signal_pipe: SignalPipe | None
+    _starts: deque[Future[None]] | None
+    _exits: dict[int, Exited]
     _unix_server_sockets: dict[socket, int]
     def _check_running(self) -> None: ...
     def _release(self) -> bool: ...

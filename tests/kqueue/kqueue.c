@@ -2,8 +2,9 @@
  *
  * As slow as it is short: it goes through all entries at each wait. What a BSD does and Linux does not,
  * it does: an entry belongs to a number, goes with the file that had it, and reports by itself; adding
- * it again leaves its flags as they are; a pipe that nobody reads is refused for writing. What no poller
- * asks for (times, processes, vnodes, EV_DISPATCH) is missing. Files that epoll refuses, which a BSD
+ * it again leaves its flags as they are; a pipe that nobody reads is refused for writing. Processes are
+ * watched by their pidfd, once, for their end. What no poller asks for (times, vnodes, EV_DISPATCH) is
+ * missing. Files that epoll refuses, which a BSD
  * would watch, are refused here too, for the tests that run on Linux.
  *
  * libkqueue 2.3.1, which Debian has, is of no use: it refuses to watch a descriptor for reading and for
@@ -22,12 +23,14 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 typedef struct {
   struct kevent event;
   dev_t device; /* of the file that had the number */
   ino_t inode;
+  int pidfd; /* of a process, else -1 */
 } entry;
 
 typedef struct {
@@ -68,12 +71,18 @@ int kqueue(void) {
   return self->fd;
 }
 
+static void drop(queue *self, int i) {
+  if (self->entries[i].pidfd >= 0) close(self->entries[i].pidfd);
+  memmove(&self->entries[i], &self->entries[i + 1], (size_t)(--self->count - i) * sizeof *self->entries);
+}
+
 int kqueue_close(int fd) {
   queue *self = find_queue(fd);
   if (self != NULL) {
     pthread_mutex_lock(&mutex);
     queues[fd] = NULL;
     pthread_mutex_unlock(&mutex);
+    while (self->count > 0) drop(self, self->count - 1);
     free(self->entries);
     free(self->polled);
     free(self);
@@ -81,13 +90,10 @@ int kqueue_close(int fd) {
   return close(fd);
 }
 
-static void drop(queue *self, int i) {
-  memmove(&self->entries[i], &self->entries[i + 1], (size_t)(--self->count - i) * sizeof *self->entries);
-}
-
 /* A number that was closed takes its entries with it. */
 static int is_closed(const entry *self) {
   struct stat info;
+  if (self->pidfd >= 0) return 0;
   return fstat((int)self->event.ident, &info) < 0 || info.st_dev != self->device || info.st_ino != self->inode;
 }
 
@@ -103,16 +109,20 @@ static int refusal(const struct kevent *change, const struct stat *info) {
 }
 
 static int add(queue *self, const struct kevent *change) {
-  struct stat info;
-  int refused;
-  if (fstat((int)change->ident, &info) < 0) return EBADF;
-  if ((refused = refusal(change, &info)) != 0) return refused;
+  struct stat info = {0};
+  int refused, pidfd = -1;
+  if (change->filter == EVFILT_PROC) {
+    if ((pidfd = (int)syscall(SYS_pidfd_open, (pid_t)change->ident, 0)) < 0) return errno;
+  } else {
+    if (fstat((int)change->ident, &info) < 0) return EBADF;
+    if ((refused = refusal(change, &info)) != 0) return refused;
+  }
   if (self->count == self->size) {
     self->size += 64;
     self->entries = realloc(self->entries, self->size * sizeof *self->entries);
     self->polled = realloc(self->polled, (self->size + 1) * sizeof *self->polled);
   }
-  self->entries[self->count++] = (entry){*change, info.st_dev, info.st_ino};
+  self->entries[self->count++] = (entry){*change, info.st_dev, info.st_ino, pidfd};
   return 0;
 }
 
@@ -140,6 +150,7 @@ static int apply(queue *self, const struct kevent *change) {
 }
 
 static short wanted(const struct kevent *event) {
+  if (event->filter == EVFILT_PROC) return POLLIN;
   return event->filter == EVFILT_READ ? POLLIN | POLLRDHUP : POLLOUT;
 }
 
@@ -188,8 +199,11 @@ int kevent(int kq, const struct kevent *changes, int nchanges, struct kevent *ev
     if (is_closed(&self->entries[i])) drop(self, i);
   if (self->polled == NULL) self->polled = calloc(1, sizeof *self->polled);
   self->polled[0] = (struct pollfd){self->fd, POLLIN, 0};
-  for (int i = 0; i < self->count; i++)
-    self->polled[i + 1] = (struct pollfd){(int)self->entries[i].event.ident, wanted(&self->entries[i].event), 0};
+  for (int i = 0; i < self->count; i++) {
+    const entry *each = &self->entries[i];
+    int fd = each->pidfd >= 0 ? each->pidfd : (int)each->event.ident;
+    self->polled[i + 1] = (struct pollfd){fd, wanted(&each->event), 0};
+  }
   if (ppoll(self->polled, (nfds_t)self->count + 1, timeout, NULL) < 0) return -1;
   return collect(self, events, nevents);
 }

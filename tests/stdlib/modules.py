@@ -22,6 +22,7 @@ MODULES = (
     "test_ssl",
     "test_sslproto",
     "test_streams",
+    "test_subprocess",
     "test_taskgroups",
     "test_tasks",
     "test_threads",

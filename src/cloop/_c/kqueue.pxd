@@ -16,6 +16,7 @@ cdef extern from "<sys/event.h>" nogil:
         EVFILT_READ
         EVFILT_WRITE
         EVFILT_USER
+        EVFILT_PROC
         EV_ADD
         EV_DELETE
         EV_CLEAR
@@ -23,6 +24,7 @@ cdef extern from "<sys/event.h>" nogil:
         EV_ERROR
         EV_EOF
         NOTE_TRIGGER
+        NOTE_EXIT
 
     int kqueue()
     int kevent(int kq, const kevent_s *changes, int nchanges, kevent_s *events, int nevents,

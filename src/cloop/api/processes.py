@@ -1,21 +1,24 @@
 """subprocess_exec and subprocess_shell: children with pipes, and their exits.
 
-The transport is asyncio's own over cloop's pipes. A child's exit is told by its pidfd, without a
-signal handler and without a thread; where a pidfd can't be had (systems other than Linux, kernels
-before 5.3, containers that forbid it), a thread waits for it.
+`starts` starts them, `exits` notices their end; the transport is asyncio's own over cloop's pipes.
 
-Derived in its rules and messages from CPython's asyncio/base_events.py and unix_events.py (PSF
-License Agreement).
+Derived in its rules and messages from CPython's asyncio/base_events.py, base_subprocess.py and
+unix_events.py (PSF License Agreement).
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
-import threading
-from asyncio import base_subprocess
+import sys
+from asyncio import base_subprocess, unix_events
 from asyncio.log import logger
+from contextlib import nullcontext, suppress
+from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from cloop.api import exits, starts
 
 if TYPE_CHECKING:
     from asyncio import Future, SubprocessProtocol
@@ -25,18 +28,73 @@ if TYPE_CHECKING:
 
 _P = TypeVar("_P", bound="SubprocessProtocol")
 
-UNKNOWN_EXIT = 255  # of a child that somebody else has waited for
+PY312 = sys.version_info >= (3, 12)
+PY314 = sys.version_info >= (3, 14)
+
+# What a program gets that has set none: cloop's own ways do the same.
+DEFAULT_WATCHERS = (
+    type(None),
+    *(getattr(unix_events, name, None) for name in ("PidfdChildWatcher", "ThreadedChildWatcher")),
+)
 
 
 class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
-    """asyncio's transport of a child, with Popen to start it."""
+    """asyncio's transport of a child that is started already."""
 
-    def _start(
-        self, args: Any, shell: bool, stdin: Any, stdout: Any, stderr: Any, bufsize: int, **options: Any
-    ) -> None:
-        self._proc = subprocess.Popen(
-            args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **options
-        )
+    _watch: exits.Watch | None = None
+
+    def _start(self, process: subprocess.Popen[bytes], **_: Any) -> None:
+        self._proc = process
+
+    def _process_exited(self, returncode: int) -> None:
+        self._watch = None
+        if self._closed and self._proc.returncode is not None:
+            # It ended while close() was about to kill it, and Popen.kill() has noticed.
+            returncode = self._proc.returncode
+        super()._process_exited(returncode)
+
+    def send_signal(self, signal: int) -> None:
+        """Send a signal to the child, if it is not over.
+
+        Raises ProcessLookupError once connection_lost was called, OSError for no signal.
+        """
+        self._check_proc()
+        if self._returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            if self._watch is not None:
+                self._watch.send_signal(signal)
+            elif self._proc.returncode is None:
+                os.kill(self._proc.pid, signal)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(SIGKILL)
+
+    def close(self) -> None:
+        """Close the pipes, and kill the child if it is not over."""
+        if self._closed:
+            return
+        self._closed = True
+        for protocol in self._pipes.values():
+            # Not once the loop is closed, which can't have them closed any more.
+            if protocol is not None and self._loop is not None and not self._loop.is_closed():
+                protocol.pipe.close()
+        if self._proc is None or self._returncode is not None or not self._is_running():
+            return
+        if self._loop.get_debug():
+            logger.warning("Close running child process: kill %r", self)
+        # It may be over by now, or run as somebody else.
+        with suppress(ProcessLookupError, PermissionError):
+            self._proc.kill()
+
+    def _is_running(self) -> bool:
+        # Popen.poll() would take the exit code away from the watch, which then knew none.
+        return self._proc.poll() is None if self._watch is None else self._watch.is_running()
 
 
 async def subprocess_exec(
@@ -66,7 +124,7 @@ async def subprocess_exec(
     check_options(universal_newlines, bufsize, text, encoding, errors)
     protocol = protocol_factory()
     message = log_start(loop, f"execute program {program!r}", stdin, stdout, stderr)
-    transport = await start(loop, protocol, (program, *args), False, stdin, stdout, stderr, options)
+    transport = await connect(loop, protocol, (program, *args), False, stdin, stdout, stderr, options)
     if loop.get_debug() and message is not None:
         logger.info("%s: %r", message, transport)
     return transport, protocol
@@ -97,7 +155,7 @@ async def subprocess_shell(
     check_options(universal_newlines, bufsize, text, encoding, errors)
     protocol = protocol_factory()
     message = log_start(loop, f"run shell command {cmd!r}", stdin, stdout, stderr)
-    transport = await start(loop, protocol, cmd, True, stdin, stdout, stderr, options)
+    transport = await connect(loop, protocol, cmd, True, stdin, stdout, stderr, options)
     if loop.get_debug() and message is not None:
         logger.info("%s: %r", message, transport)
     return transport, protocol
@@ -148,7 +206,7 @@ def describe_pipe(pipe: Any) -> str:
     return names[pipe] if isinstance(pipe, int) and pipe in names else repr(pipe)
 
 
-async def start(
+async def connect(
     loop: Loop,
     protocol: SubprocessProtocol,
     args: Any,
@@ -159,80 +217,56 @@ async def start(
     options: dict[str, Any],
 ) -> SubprocessTransport:
     """A child whose pipes are connected, and whose exit will be told."""
-    waiter: Future[None] = loop.create_future()
-    transport = SubprocessTransport(
-        loop, protocol, args, shell, stdin, stdout, stderr, 0, waiter=waiter, extra=None, **options
-    )
-    pid: Any = transport.get_pid()
-    watch(loop, pid, transport._process_exited)
-    try:
-        await waiter
-    except (SystemExit, KeyboardInterrupt):
-        raise
-    except BaseException:
-        transport.close()
-        await transport._wait()
-        raise
+    watcher = own_watcher()
+    with nullcontext() if watcher is None else watcher as active:
+        if watcher is not None and not (watcher if PY312 else active).is_active():
+            raise RuntimeError(
+                "asyncio.get_child_watcher() is not activated, subprocess support is not installed."
+            )
+        process = await starts.start(
+            loop,
+            args,
+            shell=shell,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            universal_newlines=False,
+            bufsize=0,
+            **options,
+        )
+        waiter: Future[None] = loop.create_future()
+        transport = SubprocessTransport(
+            loop, protocol, args, shell, stdin, stdout, stderr, 0, waiter=waiter, extra=None, process=process
+        )
+        if watcher is None:
+            transport._watch = exits.watch(loop, process.pid, transport._process_exited)
+        else:
+            watcher.add_child_handler(process.pid, tell_exit, loop, transport)
+        try:
+            await waiter
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            await (asyncio.shield(transport._wait()) if PY314 else transport._wait())
+            raise
     return transport
 
 
-# ---- Exits
+# ---- Watchers of asyncio, up to 3.13
 
 
-class PidFD:
-    """A pidfd that is closed with the loop's interest in it, also when the loop is closed first."""
-
-    def __init__(self, pid: int) -> None:
-        self.fd = os.pidfd_open(pid)
-
-    def fileno(self) -> int:
-        return self.fd
-
-    def close(self) -> None:
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
-        if getattr(self, "fd", -1) >= 0:
-            _close(self.fd)
+def own_watcher() -> Any:
+    """A child watcher that the program has set, to be used as asyncio does; None for asyncio's default."""
+    if PY314:
+        return None
+    policy = asyncio.get_event_loop_policy()
+    if type(policy).get_child_watcher is not unix_events._UnixDefaultEventLoopPolicy.get_child_watcher:
+        return None
+    watcher = policy._watcher
+    return None if type(watcher) in DEFAULT_WATCHERS else watcher
 
 
-def watch(loop: Loop, pid: int, exited: Callable[[int], object]) -> None:
-    """Have exited(exit code) called by the loop when the child is over."""
-    try:
-        pidfd = PidFD(pid)
-    except (AttributeError, OSError):
-        thread = threading.Thread(
-            target=wait_in_thread, args=(loop, pid, exited), name=f"waitpid-{pid}", daemon=True
-        )
-        thread.start()
-        return
-
-    def readable() -> None:
-        loop.remove_reader(pidfd)
-        pidfd.close()
-        exited(reap(pid))
-
-    loop.add_reader(pidfd, readable)
-
-
-def wait_in_thread(loop: Loop, pid: int, exited: Callable[[int], object]) -> None:
-    """Wait for a child, in a thread of its own."""
-    exit_code = reap(pid)
-    try:
-        loop.call_soon_threadsafe(exited, exit_code)
-    except RuntimeError:
-        logger.warning("Loop %r that handles pid %r is closed", loop, pid)
-
-
-def reap(pid: int) -> int:
-    """The exit code of a child that is over, as subprocess has it: minus the signal that ended it."""
-    try:
-        _, status = os.waitpid(pid, 0)
-    except ChildProcessError:
-        logger.warning(
-            "child process pid %d exit status already read:  will report returncode %d", pid, UNKNOWN_EXIT
-        )
-        return UNKNOWN_EXIT
-    return os.waitstatus_to_exitcode(status)
+def tell_exit(pid: int, exit_code: int, loop: Loop, transport: SubprocessTransport) -> None:
+    """Called by such a watcher, in any thread."""
+    loop.call_soon_threadsafe(transport._process_exited, exit_code)

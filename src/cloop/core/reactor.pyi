@@ -6,6 +6,7 @@ from _typeshed import FileDescriptorLike
 
 from cloop.core.handle import Handle
 from cloop.core.timer import TimerHandle
+from cloop.poll.poller import Poller
 
 _Ts = TypeVarTuple("_Ts")
 
@@ -43,6 +44,8 @@ class Reactor:
 
     # ---- asyncio's private names
 
+    @property
+    def _poller(self) -> Poller: ...
     @property
     def _thread_id(self) -> int | None: ...
     @property

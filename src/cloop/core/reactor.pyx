@@ -517,6 +517,10 @@ cdef class Reactor:
         self.poller.close()
         return NoResult.OK
 
+    @property
+    def _poller(self):
+        return self.poller
+
     def poller_features(self):
         """The kernel features in use, as a dict of name to text."""
         return self.poller.features()

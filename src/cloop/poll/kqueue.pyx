@@ -21,6 +21,10 @@ What the kernel does, and what follows:
   for a record of it. There is none here, for with room it would return, and so use up, what has fired.
 * The time-out is a timespec: nanoseconds, and the kernel rounds up.
 * A kqueue is not inherited by fork(2): in a child its number is nobody's, or somebody else's.
+* EVFILT_PROC watches a child by its PID and is reported once, with EV_ONESHOT and by all but the oldest
+  kernels without. Some refuse one that is over already (ESRCH). What is reported has no descriptor, so
+  it is kept in `ended`, and told under the number of the kqueue itself, which nobody else can watch
+  for: the watch of that number is the poller's own affair.
 * EVFILT_USER: FreeBSD, macOS and DragonFly have had it for long, NetBSD has it from 10 on, OpenBSD in
   its late releases.
 """
@@ -42,9 +46,11 @@ from cloop._c.kqueue cimport (
     EV_CLEAR,
     EV_DELETE,
     EV_ONESHOT,
+    EVFILT_PROC,
     EVFILT_READ,
     EVFILT_USER,
     EVFILT_WRITE,
+    NOTE_EXIT,
     NOTE_TRIGGER,
     kevent,
     kevent_s,
@@ -77,10 +83,13 @@ cdef class KqueuePoller(Poller):
         pid_t process       # that has the kqueue
         # Pipes that nobody reads and that are watched for writing: descriptor -> (generation, whether once).
         dict broken
+        list ended          # PIDs of children that are over
+        uint32_t ended_gen  # of the watch of our own number
 
     def __cinit__(self):
         self.kq = -1
         self.broken = {}
+        self.ended = []
         self.process = getpid()
         self.events = <kevent_s *>malloc(MAX_EVENTS * sizeof(kevent_s))
         self.fired = <Fired *>malloc(MAX_EVENTS * sizeof(Fired))
@@ -141,6 +150,9 @@ cdef class KqueuePoller(Poller):
         """Watch for all of a mask."""
         cdef kevent_s changes[2]
         cdef int n = 0
+        if fd == self.kq:
+            self.ended_gen = gen
+            return NoResult.OK
         if mask & READ:
             fill(&changes[n], fd, EVFILT_READ, EV_ADD | flags, gen)
             n += 1
@@ -159,6 +171,8 @@ cdef class KqueuePoller(Poller):
     cdef NoResult remove(self, int fd, uint32_t mask) except NoResult.EXC:
         """Watch for nothing of a mask; never fails."""
         cdef kevent_s change
+        if fd == self.kq:
+            return NoResult.OK
         if mask & READ:
             fill(&change, fd, EVFILT_READ, EV_DELETE, 0)
             kevent(self.kq, &change, 1, NULL, 0, NULL)
@@ -193,19 +207,38 @@ cdef class KqueuePoller(Poller):
         n = self.collect(n)
         return self.collect_broken(n) if self.broken else n
 
-    cdef int collect(self, int n) noexcept:
+    cdef int collect(self, int n) except -1:
         cdef int i
         cdef int found = 0
+        cdef bint told = False
         cdef kevent_s *event
         for i in range(n):
             event = &self.events[i]
             if event.filter == EVFILT_USER:
                 continue
+            if event.filter == EVFILT_PROC:
+                self.ended.append(<int>event.ident)
+                if told:
+                    continue
+                told = True
+                event.ident = <uintptr_t>self.kq
+                event.udata = <void *><uintptr_t>self.ended_gen
+                event.filter = EVFILT_READ
             self.fired[found].fd = <int>event.ident
             self.fired[found].gen = <uint32_t><uintptr_t>event.udata
             self.fired[found].mask = READ if event.filter == EVFILT_READ else WRITE
             found += 1
         return found
+
+    def watch_process(self, int pid):
+        cdef kevent_s change
+        fill(&change, pid, EVFILT_PROC, EV_ADD | EV_ONESHOT, 0)
+        change.fflags = NOTE_EXIT
+        return self.kq if kevent(self.kq, &change, 1, NULL, 0, NULL) == 0 else -1
+
+    def take_ended(self):
+        ended, self.ended = self.ended, []
+        return ended
 
     cdef int collect_broken(self, int found) except -1:
         """Add the pipes that nobody reads to what has been found."""

@@ -29,6 +29,20 @@ cdef class Poller:
     cdef NoResult close(self) except NoResult.EXC:
         raise NotImplementedError
 
+    # Children: never on a hot path.
+
+    def watch_process(self, int pid):
+        """Watch for the end of a child.
+
+        Returns the descriptor that is readable as soon as some child is over (of no use but to be
+        watched), or -1 where this poller can't do it.
+        """
+        return -1
+
+    def take_ended(self):
+        """The PIDs of the watched children that are over, each once."""
+        return []
+
     # For the loop's owner and for `python -m cloop --info`; never on a hot path.
 
     def fileno(self):

@@ -8,6 +8,7 @@
 
 #define EVFILT_READ (-1)
 #define EVFILT_WRITE (-2)
+#define EVFILT_PROC (-5)
 #define EVFILT_USER (-11)
 
 #define EV_ADD 0x0001
@@ -18,6 +19,7 @@
 #define EV_ERROR 0x4000
 
 #define NOTE_TRIGGER 0x01000000
+#define NOTE_EXIT 0x80000000
 
 struct kevent {
   uintptr_t ident;

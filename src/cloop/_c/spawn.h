@@ -1,0 +1,227 @@
+/* A child process that shares the parent's memory until it execs, beside a parent that does not wait for
+ * it; api/spawn.pyx is the manual.
+ *
+ * As after vfork(2) parent and child have one memory; unlike there, both run. So the child has a stack of
+ * its own, reads nothing but what `cloop_start` holds, and calls nothing of the C library: that would
+ * write `errno`, which is the parent thread's. Signals are blocked until none has a handler any more.
+ *
+ * What the child does, and in which order, is derived from CPython's Modules/_posixsubprocess.c (PSF
+ * License Agreement).
+ */
+#ifndef CLOOP_SPAWN_H
+#define CLOOP_SPAWN_H
+
+#include "compat.h"
+
+#include <signal.h>
+#include <string.h>
+
+enum { CLOOP_STACK = 32768 }; /* posix_spawn(3) of glibc has as much */
+
+typedef struct {
+  char **executables; /* tried in turn */
+  char **argv;
+  char **envp;
+  const char *cwd; /* NULL: the parent's */
+  const int *keep; /* sorted: what stays open when the rest is closed, `report` among them */
+  int keep_count;
+  int to_stdin, to_stdout, to_stderr; /* or -1 */
+  int close_fds;
+  int restore_signals;
+  int new_session;
+  int process_group; /* or -1 */
+  int umask;         /* or -1 */
+  int report;        /* where what goes wrong is written, as _posixsubprocess does */
+  sigset_t mask;     /* of the signals blocked in the child */
+} cloop_start;
+
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(__ILP32__)
+#define CLOOP_CAN_SPAWN 1
+
+#include <sched.h>
+#include <sys/syscall.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+/* The result, or an error as a negative number. */
+static inline long cloop_call(long number, long a, long b, long c, long d) {
+#ifdef __x86_64__
+  long result;
+  register long r10 __asm__("r10") = d;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+                   : "rcx", "r11", "memory");
+  return result;
+#else
+  register long x8 __asm__("x8") = number;
+  register long x0 __asm__("x0") = a;
+  register long x1 __asm__("x1") = b;
+  register long x2 __asm__("x2") = c;
+  register long x3 __asm__("x3") = d;
+  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory", "cc");
+  return x0;
+#endif
+}
+
+static long cloop_set_inheritable(int fd, int inheritable) {
+  long flags = cloop_call(SYS_fcntl, fd, F_GETFD, 0, 0);
+  if (flags < 0) return flags;
+  long wanted = inheritable ? flags & ~FD_CLOEXEC : flags | FD_CLOEXEC;
+  return wanted == flags ? 0 : cloop_call(SYS_fcntl, fd, F_SETFD, wanted, 0);
+}
+
+/* Out of the way of the three standard numbers. */
+static long cloop_move_up(int *fd, int last) {
+  while (*fd >= 0 && *fd <= last) {
+    long moved = cloop_call(SYS_fcntl, *fd, F_DUPFD_CLOEXEC, last + 1, 0);
+    if (moved < 0) return moved;
+    *fd = (int)moved;
+  }
+  return 0;
+}
+
+static long cloop_become(int fd, int number) {
+  if (fd < 0) return 0;
+  return fd == number ? cloop_set_inheritable(fd, 1) : cloop_call(SYS_dup3, fd, number, 0, 0);
+}
+
+static long cloop_arrange_fds(cloop_start *self) {
+  long result = 0;
+  for (int i = 0; i < self->keep_count && result >= 0; i++)
+    if (self->keep[i] != self->report) result = cloop_set_inheritable(self->keep[i], 1);
+  if (result >= 0) result = cloop_move_up(&self->to_stdout, 0);
+  if (result >= 0) result = cloop_move_up(&self->to_stderr, 1);
+  if (result >= 0) result = cloop_become(self->to_stdin, 0);
+  if (result >= 0) result = cloop_become(self->to_stdout, 1);
+  if (result >= 0) result = cloop_become(self->to_stderr, 2);
+  return result;
+}
+
+/* The kernel's struct sigaction, on both architectures. */
+typedef struct {
+  void *handler;
+  unsigned long flags;
+  void *restorer;
+  uint64_t mask;
+} cloop_sigaction;
+
+static void cloop_reset_signals(cloop_start *self) {
+  const cloop_sigaction dfl = {0};
+  for (int sig = 1; sig <= 64; sig++) {
+    cloop_sigaction now;
+    int restored = self->restore_signals && (sig == SIGPIPE || sig == SIGXFSZ);
+    if (cloop_call(SYS_rt_sigaction, sig, 0, (long)&now, 8) < 0) continue;
+    if (now.handler != (void *)SIG_DFL && (now.handler != (void *)SIG_IGN || restored))
+      cloop_call(SYS_rt_sigaction, sig, (long)&dfl, 0, 8);
+  }
+}
+
+static int cloop_is_kept(const cloop_start *self, int fd) {
+  for (int i = 0; i < self->keep_count; i++)
+    if (self->keep[i] == fd) return 1;
+  return 0;
+}
+
+/* Before Linux 5.9, or where it is forbidden. */
+static void cloop_close_listed(const cloop_start *self) {
+  char buffer[1024] __attribute__((aligned(8)));
+  int folder = (int)cloop_call(SYS_openat, AT_FDCWD, (long)"/proc/self/fd", O_RDONLY | O_CLOEXEC, 0);
+  if (folder < 0) {
+    for (int fd = 3; fd < 65536; fd++)
+      if (!cloop_is_kept(self, fd)) cloop_call(SYS_close, fd, 0, 0, 0);
+    return;
+  }
+  long size;
+  while ((size = cloop_call(SYS_getdents64, folder, (long)buffer, sizeof buffer, 0)) > 0) {
+    for (long at = 0; at < size;) {
+      /* struct linux_dirent64: inode, offset, length of the record, type, name */
+      const char *name = buffer + at + 19;
+      int fd = 0;
+      for (; *name >= '0' && *name <= '9'; name++) fd = fd * 10 + (*name - '0');
+      if (*name == 0 && fd > 2 && fd != folder && !cloop_is_kept(self, fd))
+        cloop_call(SYS_close, fd, 0, 0, 0);
+      at += *(const unsigned short *)(buffer + at + 16);
+    }
+  }
+  cloop_call(SYS_close, folder, 0, 0, 0);
+}
+
+static void cloop_close_others(const cloop_start *self) {
+  unsigned int first = 3;
+  for (int i = 0; i <= self->keep_count; i++) {
+    unsigned int next = i < self->keep_count ? (unsigned int)self->keep[i] : ~0u;
+    if (next > first && cloop_call(SYS_close_range, first, i < self->keep_count ? next - 1 : next, 0, 0) < 0) {
+      cloop_close_listed(self);
+      return;
+    }
+    if (next >= first) first = next + 1;
+  }
+}
+
+/* `OSError:<errno in hex>:<stage>`, shorter than a pipe's atomic write. */
+static void cloop_report(int fd, long error, const char *stage) {
+  char text[32] = "OSError:";
+  int at = 8;
+  for (int shift = 12; shift >= 0; shift -= 4)
+    text[at++] = "0123456789ABCDEF"[(error >> shift) & 15];
+  text[at++] = ':';
+  for (const char *from = stage; *from; from++) text[at++] = *from;
+  cloop_call(SYS_write, fd, (long)text, at, 0);
+}
+
+static int cloop_child(void *argument) {
+  cloop_start *self = argument;
+  long error, first_error = 0;
+  const char *stage = "noexec";
+  if ((error = cloop_arrange_fds(self)) < 0) goto failed;
+  if (self->cwd && (error = cloop_call(SYS_chdir, (long)self->cwd, 0, 0, 0)) < 0) {
+    stage = "noexec:chdir";
+    goto failed;
+  }
+  if (self->umask >= 0) cloop_call(SYS_umask, self->umask, 0, 0, 0);
+  cloop_reset_signals(self);
+  cloop_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&self->mask, 0, 8);
+  if (self->new_session && (error = cloop_call(SYS_setsid, 0, 0, 0, 0)) < 0) goto failed;
+  if (self->process_group >= 0 && (error = cloop_call(SYS_setpgid, 0, self->process_group, 0, 0)) < 0)
+    goto failed;
+  stage = "";
+  if (self->close_fds) cloop_close_others(self);
+  for (char **executable = self->executables; *executable; executable++) {
+    error = cloop_call(SYS_execve, (long)*executable, (long)self->argv, (long)self->envp, 0);
+    if (error != -ENOENT && error != -ENOTDIR && first_error == 0) first_error = error;
+  }
+  if (first_error) error = first_error;
+failed:
+  cloop_report(self->report, -error, stage);
+  cloop_call(SYS_exit_group, 255, 0, 0, 0);
+  return 0;
+}
+
+/* The child's PID, or -1 with errno. The structure, what it points to and the stack must stay until the
+ * other end of `report` has found its end. */
+static pid_t cloop_spawn(cloop_start *self, char *stack) {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &self->mask);
+  pid_t pid = clone(cloop_child, stack + CLOOP_STACK, CLONE_VM | SIGCHLD, self);
+  int error = errno;
+  pthread_sigmask(SIG_SETMASK, &self->mask, NULL);
+  errno = error;
+  return pid;
+}
+
+#else
+#define CLOOP_CAN_SPAWN 0
+
+static pid_t cloop_spawn(cloop_start *self, char *stack) {
+  (void)self;
+  (void)stack;
+  errno = ENOSYS;
+  return -1;
+}
+
+#endif
+#endif

@@ -1,0 +1,28 @@
+"""Starting a child process without waiting for it; spawn.h says how."""
+
+from posix.types cimport pid_t
+
+cdef extern from "spawn.h":
+    enum:
+        CLOOP_STACK
+
+    bint CLOOP_CAN_SPAWN
+
+    ctypedef struct cloop_start:
+        char **executables
+        char **argv
+        char **envp
+        const char *cwd
+        const int *keep
+        int keep_count
+        int to_stdin
+        int to_stdout
+        int to_stderr
+        int close_fds
+        int restore_signals
+        int new_session
+        int process_group
+        int umask
+        int report
+
+    pid_t cloop_spawn(cloop_start *self, char *stack)
