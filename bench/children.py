@@ -22,11 +22,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
-from bench.loops import CLOOP, SCHEDULERS, factory_of, version_of
-from bench.machine import description
-from bench.servers import ROOT
-from bench.table import number, render
-from bench.tool import add_common_options, chosen_loops, new_parser, write_json
+from .loops import CLOOP, SCHEDULERS, factory_of, version_of
+from .machine import description
+from .servers import ROOT
+from .table import number, render
+from .tool import add_common_options, chosen_loops, new_parser, write_json
 
 PROGRAM = "true"
 MANY = 200
