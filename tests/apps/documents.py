@@ -37,3 +37,14 @@ def write_programs(page: str, folder: Path, changes: dict[str, str]) -> None:
         for old, new in changes.items():
             text = text.replace(old, new)
         (folder / name).write_text(text)
+
+
+def outputs(page: str) -> dict[str, str]:
+    """What a page says that its programs print, by the names of their files: the text that follows each."""
+    found, name = {}, ""
+    for block in BLOCK.finditer((DOCS / page).read_text()):
+        if title := TITLE.search(block["options"]):
+            name = title[1]
+        elif block["language"] == "text":
+            found[name] = block["text"]
+    return found

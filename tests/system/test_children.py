@@ -64,7 +64,8 @@ def test_children_and_theirs(program, method, how):
 
 def test_without_cloop(program):
     result = run_python("program.py", "spawn", cwd=program)
-    assert result.stdout.splitlines() == [str(("__mp_main__", "asyncio.unix_events", "asyncio.unix_events"))] * 2
+    theirs = "asyncio.unix_events"
+    assert result.stdout.splitlines() == [str(("__mp_main__", theirs, theirs))] * 2
 
 
 IMPORTS = """
