@@ -32,7 +32,7 @@ def test_values_of_many_types(run, connect):
         await connection.close()
         return tuple(row)
 
-    moment = datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.timezone.utc)
+    moment = datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.UTC)
     values = (-(2**63), "naïve", bytes(range(256)) * 1000, moment, [1, None, 3])
     assert run(main()) == values
 

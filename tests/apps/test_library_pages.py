@@ -1,4 +1,4 @@
-"""The pages on libraries: each program prints what the page says, and the settings of test tools do what it says."""
+"""The pages on libraries: each program prints what the page says, and settings of tools do what it says."""
 
 import importlib.util
 import json
@@ -99,7 +99,8 @@ CELLS = [
     "import asyncio, sys\\nprint(type(asyncio.get_running_loop()).__module__)",
     "task = asyncio.create_task(asyncio.sleep(0.05, 'slept'))",
     "print(await task)",
-    "child = await asyncio.create_subprocess_exec('echo', 'child', stdout=-1)\\nprint(await child.communicate())",
+    "child = await asyncio.create_subprocess_exec('echo', 'child', stdout=-1)",
+    "print(await child.communicate())",
 ]
 manager, client = start_new_kernel(kernel_name="cloop")
 

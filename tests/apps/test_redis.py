@@ -7,7 +7,7 @@ import pytest
 from tests.support import wait_until
 
 pytest.importorskip("redis", reason="not installed: redis")
-from redis import asyncio as redis  # noqa: E402
+from redis import asyncio as redis
 
 
 @pytest.fixture(params=["tcp", "unix"])

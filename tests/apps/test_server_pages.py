@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from tests.support import PATIENCE, unused_port
 from tests.system.processes import environment
 
 from .documents import DOCS, lines, programs, write_programs
-from .servers import load
+from .servers import get, load
 
 PAGES = sorted(path.stem for path in (DOCS / "servers").glob("*.md") if path.stem != "index")
 LINES = [(page, line) for page in PAGES for line in lines(f"servers/{page}.md")]
@@ -112,11 +111,6 @@ def started(command: str, folder: Path, url: str) -> Iterator[Running]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
-        return response.read()
 
 
 def wait_for(text: bytes, server: Running) -> None:
