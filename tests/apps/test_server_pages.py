@@ -46,6 +46,7 @@ WITHOUT_CLOOP = {
     # The one of uvicorn's workers that does not prefer uvloop.
     "cloop.gunicorn.UvicornWorker": "uvicorn_worker.UvicornH11Worker",
     "cloop.gunicorn.AiohttpWorker": "aiohttp.GunicornWebWorker",
+    "cloop.gunicorn.TornadoWorker": "tornado",
     "import cloop\n": "import asyncio as cloop\n",
 }
 
