@@ -18,13 +18,14 @@ def test_gunicorn_loads_them_by_their_names(name, tmp_path):
     load = f"""if True:
         from gunicorn.util import load_class
         worker = load_class("cloop.gunicorn.{name}")
-        base = worker.__mro__[1]
-        print(worker.__module__, worker.__qualname__, base.__module__ + ":" + base.__name__)
+        from gunicorn.workers.base import Worker
+        print(worker.__module__, worker.__qualname__, worker.__mro__[1].__name__, issubclass(worker, Worker))
         assert load_class("cloop.gunicorn.{name}") is worker
     """
     result = run_python("-c", load, cwd=tmp_path)
     assert result.stderr == ""
-    assert result.stdout.split() == ["cloop.gunicorn", name, workers.WORKERS[name]]
+    base = workers.WORKERS[name].partition(":")[2]
+    assert result.stdout.split() == ["cloop.gunicorn", name, base, "True"]
 
 
 def test_other_names():
