@@ -55,12 +55,12 @@ def caption(files: list[Results]) -> str:
     """The machine and the versions, in one line."""
     machine = files[0]["machine"]
     versions = {name: number for file in files for name, number in file["versions"].items() if number}
-    loops = ", ".join(f"{name} {number}" for name, number in versions.items())
-    return f"CPython {machine['python']}, {machine['system']}, {machine['machine']}; {loops}"
+    loops = [f"{name} {number}" for name, number in versions.items()]
+    return ", ".join([f"CPython {machine['python']}", machine["system"], machine["machine"], *loops])
 
 
 def save(figure: Any, files: list[Results], path: Path) -> None:
-    figure.text(0.01, 0.005, caption(files), fontsize=6, color="#616161")
+    figure.supxlabel(caption(files), fontsize=6, color="#616161", x=0.01, horizontalalignment="left")
     figure.savefig(path, metadata={"Date": None}, facecolor="white")
     pyplot.close(figure)
 
@@ -90,18 +90,19 @@ def dots(rows: dict[str, dict[str, float]], loops: list[str], label: str, *, log
     return figure
 
 
+def over(times: dict[str, float], reference: dict[str, float]) -> float:
+    """The median of the ratios of what was measured in the same turn."""
+    return statistics.median(time / reference[turn] for turn, time in times.items() if turn in reference)
+
+
 def draw_scheduling(files: list[Results], path: Path) -> None:
-    """Times over cloop's, of the medians of the runs."""
+    """Times over cloop's, of the ratios turn by turn."""
     rows = {}
     for file in files:
         for case in file["cases"].values():
-            medians = {
-                loop: statistics.median(cell["runs_ns"].values())
-                for loop, cell in case["loops"].items()
-                if cell["runs_ns"]
-            }
-            if CLOOP in medians and len(medians) > 1:
-                rows[case["title"]] = {loop: time / medians[CLOOP] for loop, time in medians.items()}
+            runs = {loop: cell["runs_ns"] for loop, cell in case["loops"].items() if cell["runs_ns"]}
+            if CLOOP in runs and len(runs) > 1:
+                rows[case["title"]] = {loop: over(times, runs[CLOOP]) for loop, times in runs.items()}
     save(dots(rows, loops_of(files), "time, over cloop's", log=True), files, path)
 
 
