@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 
-from cloop import __version__, runner
+from cloop import __version__, children, runner
 from cloop.transports.tls_engine import describe_engine
 
 DESCRIPTION = (
@@ -69,7 +69,7 @@ def info() -> str:
 
 def run_program(options: argparse.Namespace) -> None:
     """Run the program as Python itself would."""
-    runner.make_default()
+    children.make_default_here_and_below()
     sys.excepthook = print_exception
     if options.module is not None:
         sys.argv[:] = options.module

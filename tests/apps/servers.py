@@ -3,10 +3,14 @@
 import concurrent.futures
 import importlib.util
 import shutil
+import socket
 import subprocess
+import time
 import urllib.request
 
 import pytest
+
+from tests.support import PATIENCE
 
 
 def needs(*names: str) -> pytest.MarkDecorator:
@@ -40,3 +44,21 @@ def load_by_threads(url: str, count: int = 300) -> int:
         statuses = list(threads.map(get, range(count)))
     assert set(statuses) == {200}
     return count
+
+
+def get(url: str) -> bytes:
+    """The body that a server answers with."""
+    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+        return response.read()
+
+
+def wait_until_it_listens(port: int, seconds: float = 30) -> None:
+    """Return once connections to a port of 127.0.0.1 are accepted."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "nothing listens"
+            time.sleep(0.05)

@@ -17,7 +17,7 @@ ROOMS = (
     ("api",),
     ("base_loop",),
     ("loop",),
-    ("", "__main__", "runner"),
+    ("", "__main__", "children", "gunicorn", "runner"),
 )
 FLOOR = {name: floor for floor, names in enumerate(ROOMS) for name in names}
 

@@ -1,6 +1,9 @@
 """The documents: what they point to is there, and what they promise is what CI runs."""
 
+import importlib.util
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +13,15 @@ from .tree import needs_source
 
 pytestmark = needs_source
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md", "tests/README.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "bench/README.md",
+    "tests/README.md",
+)
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -19,6 +30,23 @@ def test_links_lead_somewhere(document):
     path = ROOT / document
     broken = [link for link in LINK.findall(path.read_text()) if not (path.parent / link).exists()]
     assert not broken
+
+
+def test_the_documentation_is_built_without_a_warning(tmp_path):
+    """mkdocs.yml has it strict: a page outside of the navigation, or a link that leads nowhere, fails it."""
+    if importlib.util.find_spec("material") is None:
+        pytest.skip("not installed: mkdocs-material")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "site" / "servers" / "uvicorn" / "index.html").exists()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_includes_is_there(page):
+    lines = [line for line in (ROOT / page).read_text().splitlines() if line.startswith("--8")]
+    included = [re.fullmatch(r'--8<-- "([^"]+)"', line) for line in lines]
+    assert all(line and (ROOT / line[1]).exists() for line in included), lines
 
 
 def test_readme_and_ci_have_the_same_commands():

@@ -1,0 +1,79 @@
+"""cloop in the processes that multiprocessing starts anew.
+
+A forked child has its parent's event loop policy. One started by `spawn` or by a fork server begins with a
+fresh interpreter, of which the parent describes only what multiprocessing knows of: sys.path, the main
+module. Under `python -m cloop` the loop belongs to that description.
+"""
+
+import importlib.util
+import sys
+import types
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+from cloop import runner
+
+SPAWN = "multiprocessing.spawn"
+
+# What a child runs when it reads its description. It has not set its sys.path by then.
+BEGINNING = """
+import sys
+sys.path = path
+from cloop.children import make_default_here_and_below
+make_default_here_and_below()
+"""
+
+
+class Beginning:
+    """Unpickling it in a child makes cloop the loop there."""
+
+    def __init__(self, path: list[str]) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (BEGINNING, {"path": self.path})
+
+
+def describe_loop(spawn: types.ModuleType) -> None:
+    """Add cloop to the description of this process that multiprocessing.spawn makes for a child."""
+    plain = spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        data: dict[str, Any] = plain(name)
+        # The child looks up the keys it knows, and reads all of them.
+        return {"cloop": Beginning(data["sys_path"]), **data}
+
+    spawn.get_preparation_data = get_preparation_data  # type: ignore[attr-defined]
+
+
+class WaitForSpawn(MetaPathFinder):
+    """Sees to multiprocessing.spawn once a program imports it: most programs don't."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != SPAWN:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(SPAWN)
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def load_and_describe(module: types.ModuleType) -> None:
+            load(module)
+            describe_loop(module)
+
+        spec.loader.exec_module = load_and_describe  # type: ignore[method-assign]
+        return spec
+
+
+def make_default_here_and_below() -> None:
+    """Make cloop the loop of asyncio in this process and in those that it starts by multiprocessing."""
+    runner.make_default()
+    if SPAWN in sys.modules:
+        describe_loop(sys.modules[SPAWN])
+    else:
+        sys.meta_path.insert(0, WaitForSpawn())
