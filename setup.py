@@ -82,6 +82,7 @@ MODULES = [
     "core/reactor.pyx",
     "aio/registry.pyx",
     "aio/future.pyx",
+    "aio/awaited.pyx",
     "aio/task.py",
     "aio/bridge.pyx",
     "aio/latch.pyx",

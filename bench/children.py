@@ -161,7 +161,7 @@ def ask(process: subprocess.Popen[str], case: str) -> float | None:
 @contextmanager
 def serving(loop: str) -> Iterator[subprocess.Popen[str]]:
     """A process that measures on a loop, while the block lasts."""
-    command = [sys.executable, "-m", "bench.children", "--serve", loop]
+    command = [sys.executable, "-m", f"{__package__}.children", "--serve", loop]
     process = subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

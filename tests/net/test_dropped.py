@@ -1,7 +1,9 @@
 """Loops that are forgotten with connections open: the collector finds everything, and it is closed."""
 
 import asyncio
+import contextlib
 import socket
+import types
 import weakref
 
 import pytest
@@ -100,3 +102,62 @@ def test_everything_is_collected(impl, open_one, closes):
     assert [reference() for reference in references] == [None, None, None]
     if other_end is not None:
         other_end.close()
+
+
+# Whatever they say: those of asyncio raise AttributeError in places.
+USES = {
+    "close": (),
+    "abort": (),
+    "write": (b"x",),
+    "writelines": ([b"x"],),
+    "sendto": (b"x",),
+    "write_eof": (),
+    "pause_reading": (),
+    "resume_reading": (),
+    "set_write_buffer_limits": (10,),
+    "get_write_buffer_size": (),
+    "is_reading": (),
+    "is_closing": (),
+    "is_serving": (),
+    "get_loop": (),
+    "close_clients": (),
+    "abort_clients": (),
+    "get_extra_info": ("peername",),
+    "set_protocol": (asyncio.Protocol(),),
+    "__repr__": (),
+}
+
+
+@types.coroutine
+def pause():
+    yield
+
+
+async def use_at_the_end(holder, name, seen):
+    try:
+        await pause()
+    finally:
+        with contextlib.suppress(Exception):
+            getattr(holder.transport, name)(*USES[name])
+        seen.append(name)
+
+
+@pytest.mark.parametrize("name", USES)
+@pytest.mark.parametrize("closes", [True, False], ids=["loop closed", "loop open"])
+@pytest.mark.parametrize("open_one", OWNERS)
+def test_used_by_another_finalizer(impl, open_one, closes, name, error_log):
+    """A coroutine of the same garbage goes on to its end after the transport's own finalizer."""
+    loop = impl.new_event_loop()
+    holder = Holder(loop)
+    other_end = loop.run_until_complete(open_one(loop, holder))
+    seen = []
+    holder.user = use_at_the_end(holder, name, seen)
+    holder.user.send(None)
+    if closes:
+        loop.close()
+    del loop, holder
+    collect_garbage()
+    assert seen == [name]
+    if other_end is not None:
+        other_end.close()
+    error_log.clear()

@@ -5,11 +5,14 @@ record is one line of JSON, written before and after a test, so that nothing is 
 """
 
 import faulthandler
+import gc
 import importlib
 import json
 import sys
+import types
 import unittest
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,9 +32,13 @@ class Order:
     kit: str
     report: str
     pattern: str = "*"
+    child: str = "tests.stdlib.child"
     skip: tuple[str, ...] = ()
     with_excluded: bool = False
     test_seconds: float = 60
+
+
+Load = Callable[[Order], types.ModuleType]
 
 
 class Report:
@@ -113,13 +120,15 @@ def flatten(suite: unittest.TestSuite) -> list[unittest.TestCase]:
     return tests
 
 
-def without_excluded(tests: list[unittest.TestCase], order: Order, report: Report) -> list[unittest.TestCase]:
+def without_excluded(
+    tests: list[unittest.TestCase], order: Order, report: Report, data: Path
+) -> list[unittest.TestCase]:
     """Take out the excluded tests and report them, and each entry that has no test any more."""
-    entries = exclusions.load(order.module)
+    entries = exclusions.load(order.module, data)
     for entry in entries:
         if order.pattern == "*" and not any(entry.matches(short_id(test)) for test in tests):
             report.write(
-                "failed", f"exclusion {entry.test}", "This entry of exclusions.toml matches no test."
+                "failed", f"exclusion {entry.test}", f"This entry of {data.name} matches no test."
             )
     kept = []
     for test in tests:
@@ -131,28 +140,35 @@ def without_excluded(tests: list[unittest.TestCase], order: Order, report: Repor
     return kept
 
 
-def load_tests(order: Order, report: Report) -> list[unittest.TestCase]:
-    """The tests to run, once the kit is in asyncio's place."""
+def load_module(order: Order) -> types.ModuleType:
+    """The module of asyncio's tests, once the kit is in asyncio's place."""
     kit = load_kit(order.kit)
     install(kit, order.module)
     module = importlib.import_module(qualified(order.module))
     add_variants(order.module, module, kit)
-    tests = flatten(unittest.defaultTestLoader.loadTestsFromModule(module))
+    return module
+
+
+def load_tests(order: Order, report: Report, load: Load, data: Path) -> list[unittest.TestCase]:
+    """The tests to run."""
+    tests = flatten(unittest.defaultTestLoader.loadTestsFromModule(load(order)))
     tests = [test for test in tests if fnmatchcase(short_id(test), order.pattern)]
-    if not kit.is_stock and not order.with_excluded:
-        tests = without_excluded(tests, order, report)
+    if order.kit != "asyncio" and not order.with_excluded:
+        tests = without_excluded(tests, order, report, data)
     done = frozenset(order.skip)
     return [test for test in tests if short_id(test) not in done]
 
 
-def main(order: Order) -> None:
-    """Run the tests of an order."""
+def main(order: Order, load: Load = load_module, data: Path = exclusions.DATA) -> None:
+    """Run the tests of an order: those of `load(order)` but those that the file `data` excludes."""
     warnings.simplefilter("default")
     with Path(order.report).open("a") as file:
         report = Report(file)
-        tests = load_tests(order, report)
+        tests = load_tests(order, report, load, data)
         for test in tests:
             report.write("found", short_id(test))
+        # Many tests collect garbage; what the imports made need not be gone through each time.
+        gc.freeze()
         unittest.TestSuite(tests).run(RecordingResult(report, order.test_seconds))
         report.write("end", order.module)
 

@@ -34,7 +34,7 @@ def in_bound(version: tuple[int, ...], bound: str) -> bool:
     return COMPARE[sign](version, tuple(int(part) for part in bound[len(sign) :].split(".")))
 
 
-def load(module: str) -> list[Exclusion]:
-    """The entries for one test module on the running version."""
-    entries = [Exclusion(**entry) for entry in tomllib.loads(DATA.read_text()).get("exclude", [])]
+def load(module: str, data: Path = DATA) -> list[Exclusion]:
+    """The entries of a file for one test module on the running version."""
+    entries = [Exclusion(**entry) for entry in tomllib.loads(data.read_text()).get("exclude", [])]
     return [each for each in entries if each.applies() and fnmatchcase(module, each.test.split(".")[0])]

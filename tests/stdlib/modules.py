@@ -2,15 +2,20 @@
 
 import importlib.util
 
-# Those that the running version lacks are left out.
+# Those that the running version lacks are left out. The others of that package have no use for a loop
+# of their own: test_protocols and test_transports (abstract classes), test_tools (tables that it makes
+# of given numbers), test_selector_events, test_proactor_events, test_windows_events and
+# test_windows_utils (the stdlib's own loops, by mocks of their selector or proactor).
 MODULES = (
     "test_base_events",
     "test_buffered_proto",
     "test_context",
     "test_eager_task_factory",
     "test_events",
+    "test_free_threading",
     "test_futures",
     "test_futures2",
+    "test_graph",
     "test_locks",
     "test_pep492",
     "test_queues",
@@ -21,6 +26,7 @@ MODULES = (
     "test_sock_lowlevel",
     "test_ssl",
     "test_sslproto",
+    "test_staggered",
     "test_streams",
     "test_subprocess",
     "test_taskgroups",

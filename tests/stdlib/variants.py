@@ -142,6 +142,46 @@ def add_eager(adder: Adder) -> None:
     adder.add("SwappedEagerTaskFactoryLoopTests", "CEagerTaskFactoryLoopTests", Task=adder.kit.task)
 
 
+def add_graph(adder: Adder) -> None:
+    """test_graph; its own classes are of asyncio's C and Python Task and Future, on the kit's loop."""
+    adder.add("SwappedCallStackTests", "CallStackTestBase", unittest.IsolatedAsyncioTestCase)
+    for name, task, future in (
+        ("TestCallStackC", tasks._CTask, futures._CFuture),
+        ("TestCallStackPy", tasks._PyTask, futures._PyFuture),
+    ):
+        if hasattr(adder.module, name):
+            getattr(adder.module, name).loop_factory = loop_of_others(adder.kit.loop, task, future)
+
+
+def loop_of_others(loop: type, task: type, future: type) -> types.FunctionType:
+    """Makes loops of that class whose tasks and futures are of other classes."""
+
+    class LoopOfOthers(loop):
+        def create_future(self):
+            return future(loop=self)
+
+    def make():
+        made = LoopOfOthers()
+        made.set_task_factory(lambda loop, coro, **kwargs: task(coro, loop=loop, **kwargs))
+        return made
+
+    return staticmethod(make)
+
+
+def add_free_threading(adder: Adder) -> None:
+    """test_free_threading: many loops in threads, with tasks that start at once and that do not."""
+
+    def make(eager: bool) -> types.FunctionType:
+        def factory(self, loop, coro, eager_start=eager, **kwargs):
+            return adder.kit.task(coro, loop=loop, eager_start=eager_start, **kwargs)
+
+        return factory
+
+    for label, eager in (("", False), ("Eager", True)):
+        name = f"Swapped{label}FreeThreadingTests"
+        adder.add(name, "TestFreeThreading", unittest.TestCase, factory=make(eager))
+
+
 def use_loop_in_events(adder: Adder) -> None:
     """test_events: one class for each selector there is; the kit's loop has its own poller."""
     if adder.kit.is_stock:
@@ -155,7 +195,9 @@ def use_loop_in_events(adder: Adder) -> None:
 BUILDERS = {
     "test_eager_task_factory": add_eager,
     "test_events": use_loop_in_events,
+    "test_free_threading": add_free_threading,
     "test_futures": add_futures,
     "test_futures2": add_futures2,
+    "test_graph": add_graph,
     "test_tasks": add_tasks,
 }

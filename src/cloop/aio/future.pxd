@@ -40,7 +40,7 @@ cdef class Future:
         object cancel_message
         object cancelled_exc      # the CancelledError that ended a task, until somebody takes it
         object source_traceback   # a StackSummary of who made it, in debug mode
-        object awaited_by         # a set of what depends on it beyond the waiters, or None
+        object awaited_by         # the future that awaits it by another way, or a set of such, or None
         dict __dict__
         object __weakref__
         State state

@@ -87,6 +87,8 @@ def wraps_stop_iteration():
 
 
 cdef bint makes_runtime_error = wraps_stop_iteration()
+# The names of tasks' done callbacks, cloop's and asyncio's.
+cdef tuple WAKEUPS = ("task_wakeup", "TaskWakeupMethWrapper")
 cdef tuple STATES = ("PENDING", "CANCELLED", "FINISHED")
 
 
@@ -196,7 +198,7 @@ cdef class Future:
         self.state = PENDING
         self.waiter = self.waiter_context = self.more = None
         self.result_ = self.exception_ = self.exception_tb = None
-        self.cancel_message = self.cancelled_exc = self.source_traceback = None
+        self.cancel_message = self.cancelled_exc = self.source_traceback = self.awaited_by = None
         self.log_traceback = self.blocking = False
         return NoResult.OK
 
@@ -206,11 +208,8 @@ cdef class Future:
 
     cdef NoResult report_not_retrieved(self) except NoResult.EXC:
         self.log_traceback = False
-        context = {
-            "message": f"{type(self).__name__} exception was never retrieved",
-            "exception": self.exception_,
-            "future": self,
-        }
+        context = {"message": f"{type(self).__name__} exception was never retrieved",
+                   "exception": self.exception_, "future": self}
         if self.source_traceback:
             context["source_traceback"] = self.source_traceback
         self.loop.call_exception_handler(context)
@@ -490,12 +489,10 @@ cdef class Future:
     @property
     def _asyncio_awaited_by(self):
         """What waits for this future, as a frozenset of futures; None if nothing does (3.14)."""
-        awaiting = set(self.awaited_by or ())
+        awaiting = set(self.awaited_by if type(self.awaited_by) is set else [self.awaited_by])
         if self.state == PENDING:
-            for entry in self.entries():
-                if isinstance(entry, Waiter) and isinstance((<Waiter>entry).owner, Future):
-                    awaiting.add((<Waiter>entry).owner)
-        return frozenset(awaiting) or None
+            awaiting.update([awaiter(entry) for entry in self.entries()])
+        return frozenset(awaiting - {None}) or None
 
     @property
     def _loop(self):
@@ -559,6 +556,16 @@ cdef class Future:
 
 install_free_list(<PyTypeObject *>Future)
 register("futures", &live)
+
+
+cdef object awaiter(object entry):
+    """What one of the waiters stands for, where that is a future, else None."""
+    cdef bint own = isinstance(entry, Waiter)
+    owner = (<Waiter>entry).owner if own else getattr(entry[0], "__self__", None)
+    if not own and getattr(entry[0], "__name__", None) not in WAKEUPS:
+        return None
+    owner = getattr(owner, "awaiting", owner)
+    return owner if isinstance(owner, asyncio_future) else None
 
 
 cdef object default_loop():

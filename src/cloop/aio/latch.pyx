@@ -10,6 +10,7 @@ import sys
 from asyncio import coroutines, exceptions, futures, tasks, timeouts
 
 from cloop._c.pyapi cimport NoResult
+from cloop.aio.awaited cimport awaiting_task, forget_awaited, note_awaited
 from cloop.aio.future cimport CANCELLED, FINISHED, PENDING, Future, default_loop, new_future
 from cloop.aio.task cimport Task
 from cloop.core.ready cimport run_t
@@ -48,6 +49,11 @@ cdef class Link:
     cdef object parent
     cdef object child
 
+    @property
+    def awaiting(self):
+        """The task that waits for the child by way of the parent, for the call graph."""
+        return self.parent.awaiting
+
 
 cdef Link link(object parent, Future child, run_t run):
     cdef Link self = Link.__new__(Link)
@@ -69,6 +75,7 @@ cdef class Latch:
         bint first_exception    # the first one with an exception opens it
         list links
         list foreign            # futures that have `self.on_done` as a callback
+        readonly object awaiting   # the task that waits, where a call graph is kept
 
     def __init__(self, loop, members, return_when):
         self.waiter = new_future(loop)
@@ -77,11 +84,13 @@ cdef class Latch:
         self.first_exception = return_when == FIRST_EXCEPTION
         self.links = []
         self.foreign = []
+        self.awaiting = awaiting_task()
         for future in members:
             if is_own(future):
                 self.links.append(link(self, future, run_latch))
             else:
                 future.add_done_callback(self.on_done)
+                note_awaited(future, self.awaiting)
                 self.foreign.append(future)
 
     @property
@@ -104,6 +113,7 @@ cdef class Latch:
 
     def on_done(self, future):
         """One of the futures that are not of cloop's own is done."""
+        forget_awaited(future, self.awaiting)
         self.count_down(future)
 
     def split(self, members):
@@ -125,6 +135,7 @@ cdef class Latch:
                 (<Future>one.child).remove_waiter(one)
         for future in self.foreign:
             future.remove_done_callback(self.on_done)
+            forget_awaited(future, self.awaiting)
 
 
 cdef NoResult run_latch(object owner) except NoResult.EXC:
@@ -142,6 +153,7 @@ cdef class _GatheringFuture(Future):
         Py_ssize_t left         # distinct children that are not done
         bint return_exceptions
         bint cancel_requested
+        readonly object awaiting   # the task that called gather(), where a call graph is kept
 
     def cancel(self, msg=None):
         """Cancel the children. Returns False if there is nothing to cancel."""
@@ -163,13 +175,19 @@ cdef class _GatheringFuture(Future):
                 child.exception()  # seen, so that nobody reports it
             return NoResult.OK
         if not self.return_exceptions:
-            if child.cancelled():
-                return self.fail(child._make_cancelled_error())
-            exception = child.exception()
+            exception = child._make_cancelled_error() if child.cancelled() else child.exception()
             if exception is not None:
+                self.let_go()
                 return self.fail(exception)
         if self.left == 0:
             return self.complete(child)
+        return NoResult.OK
+
+    cdef NoResult let_go(self) except NoResult.EXC:
+        """The others go on, and nobody waits for them any more."""
+        awaiting, self.awaiting = self.awaiting, None
+        for child in self.children:
+            forget_awaited(child, awaiting)
         return NoResult.OK
 
     cdef NoResult complete(self, object last) except NoResult.EXC:
@@ -182,6 +200,7 @@ cdef class _GatheringFuture(Future):
 
     def on_done(self, child):
         """A child that is not of cloop's own is done."""
+        forget_awaited(child, self.awaiting)
         self.child_done(child)
 
 
@@ -226,6 +245,7 @@ def gather(*coros_or_futures, return_exceptions=False):
             if loop is None:
                 loop = get_loop(future)
                 outer.set_up(loop)
+                outer.awaiting = awaiting_task()
             if future is not argument:
                 # Made here: gather itself tells what becomes of it.
                 future._log_destroy_pending = False
@@ -237,6 +257,7 @@ def gather(*coros_or_futures, return_exceptions=False):
                 link(outer, future, run_gather)
             else:
                 future.add_done_callback(outer.on_done)
+                note_awaited(future, outer.awaiting)
         outer.children.append(future)
     for future in done:
         outer.child_done(future)
@@ -249,9 +270,11 @@ cdef class ShieldedFuture(Future):
     """What shield() returns: follows a future, and does not cancel it."""
 
     cdef object inner
+    cdef object awaiting   # the task that called shield(), where a call graph is kept
 
     def on_done(self, inner):
         """The inner future is done."""
+        forget_awaited(inner, self.awaiting)
         if self.state == CANCELLED:
             if not inner.cancelled():
                 inner.exception()  # seen, so that nobody reports it
@@ -270,6 +293,7 @@ cdef class ShieldedFuture(Future):
     cdef NoResult outer_done(self) except NoResult.EXC:
         if not self.inner.done():
             self.inner.remove_done_callback(self.on_done)
+            forget_awaited(self.inner, self.awaiting)
         return NoResult.OK
 
 
@@ -285,7 +309,9 @@ def shield(arg):
     cdef ShieldedFuture outer = ShieldedFuture.__new__(ShieldedFuture)
     outer.set_up(get_loop(inner))
     outer.inner = inner
+    outer.awaiting = awaiting_task()
     inner.add_done_callback(outer.on_done)
+    note_awaited(inner, outer.awaiting)
     if outer.reactor is None:
         outer.add_done_callback(lambda _: outer.outer_done())
     else:

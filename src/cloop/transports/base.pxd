@@ -111,6 +111,7 @@ cdef class BaseTransport(Flow):
         NoResult lose(self) except NoResult.EXC
         NoResult release(self) except NoResult.EXC
         NoResult close_file(self) except NoResult.EXC
+        NoResult give_up(self) except NoResult.EXC
 
         NoResult report_step(self, Reactor loop, object callback, tuple args,
                              object context) except NoResult.EXC

@@ -396,7 +396,15 @@ cdef class BaseTransport(Flow):
         try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
         finally:
+            # Other finalizers of the same garbage may use it.
+            self.give_up()
             self.release()
+
+    cdef NoResult give_up(self) except NoResult.EXC:
+        """Be as one whose connection_lost is scheduled."""
+        self.closing = True
+        self.conn_lost += 1
+        return self.drop_queue()
 
     cdef NoResult report_step(self, Reactor loop, object callback, tuple args,
                               object context) except NoResult.EXC:
@@ -449,10 +457,12 @@ cdef class BaseTransport(Flow):
         self.force_close(exc)
 
     def _read_ready(self):
-        self.on_readable()
+        if not self.closed:
+            self.on_readable()
 
     def _write_ready(self):
-        self.on_writable()
+        if not self.closed:
+            self.on_writable()
 
     def _fatal_error(self, exc, message="Fatal error on transport"):
         if self.loop is not None:
@@ -460,6 +470,7 @@ cdef class BaseTransport(Flow):
 
     def _call_connection_lost(self, exc):
         if not self.closed:
+            self.give_up()
             self.lost_reason = exc
             self.lose()
 

@@ -131,6 +131,10 @@ cdef class PipeTransport(BaseTransport):
         self.losing = True
         return NoResult.OK
 
+    cdef NoResult give_up(self) except NoResult.EXC:
+        self.closing = self.losing = True
+        return self.drop_queue()
+
     cdef NoResult close_file(self) except NoResult.EXC:
         cdef object pipe = self.pipe
         self.pipe = self.sock = None
