@@ -92,6 +92,7 @@ MODULES = [
     "transports/outbox.pyx",
     "transports/receiver.pyx",
     "transports/scratch.pyx",
+    "transports/intake.pyx",
     "transports/base.pyx",
     "transports/stream.pyx",
     "transports/pipe.pyx",

@@ -41,6 +41,7 @@ cdef class BaseLoop(Reactor):
     cdef public bint _asyncgens_shutdown_called
     cdef public dict _signal_handlers
     cdef public object _signal_pipe
+    cdef public bint equips_streams         # see api/streams
     cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove
 
     def __cinit__(self, *args, **kwargs):

@@ -21,7 +21,7 @@ from asyncio.base_events import Server, _check_ssl_socket, _set_reuseport  # typ
 from asyncio.log import logger
 from typing import TYPE_CHECKING
 
-from cloop.api import dns, tls
+from cloop.api import dns, streams, tls
 from cloop.api.connect import bind_error, check_stream
 from cloop.transports.clients import ClientSet
 from cloop.transports.listener import start_listening, stop_listening
@@ -265,6 +265,7 @@ def start_serving(
 ) -> None:
     """Accept connections of a listening socket: asyncio's private `_start_serving`."""
     accept = None
+    protocol_factory = streams.equipped(loop, protocol_factory)
     if sslcontext:
         accept = tls.acceptor(
             loop, protocol_factory, sslcontext, server, ssl_handshake_timeout, ssl_shutdown_timeout
