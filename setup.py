@@ -102,6 +102,7 @@ MODULES = [
     "transports/tls_base.pyx",
     "transports/tls.pyx",
     "api/sockio.pyx",
+    "api/streamio.pyx",
     "base_loop.pyx",
 ]
 

@@ -34,6 +34,10 @@ from cloop.core.reactor cimport Reactor
 from cloop.transports.receiver cimport Receiver
 from cloop.transports.scratch cimport Scratch
 
+cdef extern from *:
+    # An integer of any size, for comparison with sizes that there can be; the second argument is NULL.
+    Py_ssize_t clamped "PyNumber_AsSsize_t"(object n, PyObject *error) except? -1
+
 @cython.final
 cdef class Intake(Receiver):
     cdef:
@@ -87,9 +91,19 @@ cdef class Intake(Receiver):
         NoResult may_pause(self) except NoResult.EXC
         NoResult may_resume(self) except NoResult.EXC
 
-        Py_ssize_t find(self, object separator, Py_ssize_t offset) except -2
         void guess(self, Py_ssize_t size) noexcept
+
+        # What the methods of StreamReader of these names return and raise; None where they have to wait.
+        object read(self, object n)
+        object readexactly(self, object n)
+        object readline(self)
+        object readuntil(self, list separators, Py_ssize_t *offset)
+        bytes take(self, Py_ssize_t most)
+        Py_ssize_t find(self, object separator, Py_ssize_t offset) except -2
         NoResult refuse_line(self, Py_ssize_t consumed, bint found) except NoResult.EXC
+
+        # From one to the other there is a waiter, who needs so much and takes so much at most.
+        object start_waiting(self, str method, Py_ssize_t need, Py_ssize_t wanted)
         NoResult stop_waiting(self) noexcept
 
 # The intake of the reader that a protocol feeds, if it does nothing else and the reader has one. The

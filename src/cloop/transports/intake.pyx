@@ -7,7 +7,6 @@ import weakref
 from asyncio.exceptions import IncompleteReadError, LimitOverrunError
 from asyncio.streams import StreamReader, StreamReaderProtocol
 
-cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -16,7 +15,7 @@ from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.string cimport memchr, memcpy, memmove
 
 from cloop._c.pyapi cimport CLOOP_DEBUG, Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
-from cloop.aio.future cimport FINISHED, PENDING, new_future
+from cloop.aio.future cimport PENDING, new_future
 from cloop.core.counts cimport register
 from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport CLOOP_CAN_REUSE, bytes_memory, set_size
@@ -73,19 +72,11 @@ cdef Receiver receiver_of(Scratch scratch, object protocol):
     return intake_of(scratch, protocol)
 
 
-cdef Py_ssize_t clamped(object n) except? -2:
-    """An integer of any size, for comparison with sizes that there can be."""
-    try:
-        return n
-    except OverflowError:
-        return PY_SSIZE_T_MAX if n > 0 else -1
-
-
 cdef Py_ssize_t floor_of(object limit) except? -2:
     """What sizes are compared with instead of a limit, which may be a float."""
     if isinstance(limit, float):
         return PY_SSIZE_T_MAX if limit >= PY_SSIZE_T_MAX else int(limit)
-    return clamped(limit)
+    return clamped(limit, NULL)
 
 
 cdef class Intake(Receiver):
@@ -349,59 +340,53 @@ cdef class Intake(Receiver):
                 PyBuffer_Release(&view)
         self.arrived()
 
-    # ---- Reading
+    # ---- Reading: the data, or None where there is not enough and more may come
 
-    def read(self, n):
-        """Up to `n` bytes; None where there are none and more may come. Raises what was set."""
-        cdef Py_ssize_t most = clamped(n)
+    cdef object read(self, object n):
+        """Up to `n` bytes."""
+        cdef Py_ssize_t most = clamped(n, NULL)
         if self.exception is not None:
             raise self.exception
         if most == 0:
             return b""
-        cdef Py_ssize_t size = self.size()
-        if size == 0 and not self.eof:
+        if self.size() == 0 and not self.eof:
             return None
-        data = self.cut(min(size, most))
+        return self.take(most)
+
+    cdef bytes take(self, Py_ssize_t most):
+        """What there is, `most` bytes of it at most."""
+        data = self.cut(min(self.size(), most))
         self.may_resume()
         return data
 
-    def take(self, n):
-        """Up to `n` bytes of what there is."""
-        data = self.cut(min(self.size(), clamped(n)))
-        self.may_resume()
-        return data
-
-    def readexactly(self, n):
-        """Exactly `n` bytes; None where there are fewer and more may come."""
-        cdef Py_ssize_t wanted = clamped(n)
+    cdef object readexactly(self, object n):
+        """Exactly `n` bytes."""
+        cdef Py_ssize_t wanted = clamped(n, NULL)
+        cdef Py_ssize_t size = self.size()
         if wanted < 0:
             raise ValueError("readexactly size can not be less than zero")
         if self.exception is not None:
             raise self.exception
-        cdef Py_ssize_t size = self.size()
-        if size < wanted:
-            if self.eof:
-                raise IncompleteReadError(self.cut(size), n)
-            return None
-        data = self.cut(wanted)
-        if wanted:
-            self.may_resume()
-        return data
+        if wanted == 0:
+            return b""
+        if size >= wanted:
+            return self.take(wanted)
+        if self.eof:
+            raise IncompleteReadError(self.cut(size), n)
+        return None
 
-    def readline(self):
-        """A line; at the end of file what there is; None where neither is there."""
-        if self.exception is not None:
-            raise self.exception
+    cdef object readline(self):
+        """Up to a newline; at the end of file what there is."""
         cdef Py_ssize_t size = self.size()
         cdef Py_ssize_t at
+        if self.exception is not None:
+            raise self.exception
         if size > self.scanned or self.shown is not None:
             at = self.find(b"\n", 0 if self.shown is not None else self.scanned)
             if at > self.low:
                 self.refuse_line(at, True)
             elif at >= 0:
-                line = self.cut(at + 1)
-                self.may_resume()
-                return line
+                return self.take(at + 1)
             self.scanned = size
             if size > self.low:
                 self.refuse_line(size, False)
@@ -412,42 +397,38 @@ cdef class Intake(Receiver):
         try:
             raise LimitOverrunError(TOO_LONG if found else NOT_FOUND, consumed)
         except LimitOverrunError as exc:
-            self.cut(consumed + 1 if found else self.size())
-            self.may_resume()
+            self.take(consumed + 1 if found else self.size())
             raise ValueError(exc.args[0])
 
-    def readuntil(self, list separators, Py_ssize_t offset):
-        """The data up to the end of the first of the separators, which are sorted by length.
+    cdef object readuntil(self, list separators, Py_ssize_t *offset):
+        """Up to the end of the first of the separators, which are sorted by length.
 
-        Where there is none and more may come, how many bytes have none in them; none is looked for in
-        the first `offset` ones.
+        None of them is looked for in the first `offset` bytes, which is moved on.
         """
-        if self.exception is not None:
-            raise self.exception
         cdef Py_ssize_t size = self.size()
         cdef Py_ssize_t match_start = -1
         cdef Py_ssize_t match_end = -1
         cdef Py_ssize_t at
-        if size - offset >= len(separators[0]):
+        if self.exception is not None:
+            raise self.exception
+        if size - offset[0] >= len(separators[0]):
             for separator in separators:
-                at = self.find(separator, offset)
+                at = self.find(separator, offset[0])
                 if at >= 0 and (match_end < 0 or at + len(separator) < match_end):
                     match_start = at
                     match_end = at + len(separator)
             if match_end < 0:
                 # Of the longest one all but the last byte may be there.
-                offset = max(0, size + 1 - <Py_ssize_t>len(separators[-1]))
-                if offset > self.low:
-                    raise LimitOverrunError(NOT_FOUND, offset)
+                offset[0] = max(0, size + 1 - <Py_ssize_t>len(separators[len(separators) - 1]))
+                if offset[0] > self.low:
+                    raise LimitOverrunError(NOT_FOUND, offset[0])
             elif match_start > self.low:
                 raise LimitOverrunError(TOO_LONG, match_start)
             else:
-                data = self.cut(match_end)
-                self.may_resume()
-                return data
+                return self.take(match_end)
         if self.eof:
             raise IncompleteReadError(self.cut(size), None)
-        return offset
+        return None
 
     cdef Py_ssize_t find(self, object separator, Py_ssize_t offset) except -2:
         """Where it begins, from `offset` on; -1 if it is not there."""
@@ -467,44 +448,29 @@ cdef class Intake(Receiver):
             found = <const char *>memmem(content + offset, size, PyBytes_AS_STRING(separator), length)
         return -1 if found == NULL else found - content
 
-    def at_eof(self):
-        """Whether all was read and nothing more comes."""
-        return self.eof and self.size() == 0
-
-    def resume(self):
-        """Resume reading where it is paused and no more is unread than the limit."""
-        self.may_resume()
-
     # ---- Waiting
 
-    def wait(self, str method, n, bint exactly=False):
-        """An awaitable for the moment when there is more, or the end; with `exactly` for `n` bytes.
+    cdef object start_waiting(self, str method, Py_ssize_t need, Py_ssize_t wanted):
+        """A future for the moment when there is more, or the end.
 
-        `n` is what the reader takes at most. Raises RuntimeError where somebody waits already;
-        `method` is what it is called then.
+        Raises RuntimeError where somebody waits already; `method` is what it is called then.
         """
-        cdef Wait wait
         if self.waiter is not None:
             raise RuntimeError(
                 f"{method}() called while another coroutine is already waiting for incoming data")
-        assert not self.eof, "_wait_for_data after EOF"
+        if self.eof:
+            raise AssertionError("_wait_for_data after EOF")
         # Else nothing would come.
         if self.paused:
             self.paused = False
             self.transport.resume_reading()
-        wait = Wait.__new__(Wait)
-        wait.intake = self
         if self.reactor is not None:
-            wait.future = new_future(self.reactor)
-            self.waiter = wait.future
+            self.waiter = new_future(self.reactor)
         else:
             self.waiter = self.loop.create_future()
-            wait.iterator = self.waiter.__await__()
-        if exactly:
-            self.need = clamped(n)
-        else:
-            self.wanted = clamped(n)
-        return wait
+        self.need = need
+        self.wanted = wanted
+        return self.waiter
 
     cdef NoResult stop_waiting(self) noexcept:
         self.waiter = None
@@ -582,57 +548,3 @@ cdef class Intake(Receiver):
     @_paused.setter
     def _paused(self, value):
         self.paused = value
-
-
-@cython.final
-@cython.freelist(64)
-cdef class Wait:
-    """What a reader that waits awaits: a future, after which the reader does not wait any more."""
-
-    cdef Intake intake
-    cdef Future future
-    cdef object iterator       # of a future that is not cloop's own
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        cdef Future future = self.future
-        if future is None:
-            return self.next_of_other()
-        if future.state == PENDING and not future.blocking:
-            future.blocking = True
-            return future
-        self.intake.stop_waiting()
-        if future.state == PENDING:
-            raise RuntimeError("await wasn't used with future")
-        if future.state != FINISHED or future.exception_ is not None:
-            exception = future.outcome()
-            raise exception
-        raise StopIteration
-
-    cdef object next_of_other(self):
-        if self.iterator is None:
-            raise StopIteration
-        try:
-            return self.iterator.__next__()
-        except BaseException:
-            self.intake.stop_waiting()
-            raise
-
-    def send(self, value):
-        """Resume."""
-        return self.__next__()
-
-    def throw(self, *args):
-        """Raise an exception where the reader waits."""
-        self.intake.stop_waiting()
-        iterator = iter(self.future) if self.iterator is None else self.iterator
-        return iterator.throw(*args)
-
-    def close(self):
-        """End the waiting."""
-        self.intake.stop_waiting()
