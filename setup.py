@@ -93,6 +93,7 @@ MODULES = [
     "transports/outbox.pyx",
     "transports/receiver.pyx",
     "transports/scratch.pyx",
+    "transports/intake.pyx",
     "transports/base.pyx",
     "transports/stream.pyx",
     "transports/pipe.pyx",
@@ -104,6 +105,7 @@ MODULES = [
     "transports/tls_accept.pyx",
     "api/sockio.pyx",
     "api/spawn.pyx",
+    "api/streamio.pyx",
     "base_loop.pyx",
 ]
 

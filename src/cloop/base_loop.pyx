@@ -43,6 +43,7 @@ cdef class BaseLoop(Reactor):
     cdef public object _signal_pipe
     cdef public object _starts              # children that wait for their start; None: one may start
     cdef public dict _exits                 # PID -> what to call, of children watched by the poller
+    cdef public bint equips_streams         # see api/streams
     cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove
 
     def __cinit__(self, *args, **kwargs):

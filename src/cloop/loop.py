@@ -21,6 +21,7 @@ from cloop.api import (
     serve,
     signals,
     sockops,
+    streams,
     tls,
     unix,
 )
@@ -38,6 +39,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     def __init__(self):
         if coroutines._is_debug_mode():
             self.set_debug(True)
+        self.equips_streams = streams.SWITCHED_ON
         self._note_overrides()
 
     def __repr__(self):

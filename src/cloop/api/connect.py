@@ -16,7 +16,7 @@ from asyncio.base_events import _check_ssl_socket  # type: ignore[attr-defined]
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from cloop.api import dns
+from cloop.api import dns, streams
 from cloop.transports.base import is_claimed
 from cloop.transports.stream import StreamTransport
 
@@ -278,6 +278,7 @@ async def wrap(
 ) -> tuple[Transport, _P]:
     """A protocol and the transport over a connected socket, once connection_made was called."""
     options: dict[str, Any] = {"context": contextvars.copy_context()} if ONE_CONTEXT else {}
+    protocol_factory = streams.equipped(loop, protocol_factory)
     try:
         sock.setblocking(False)
         protocol = protocol_factory()

@@ -21,7 +21,7 @@ from asyncio.base_events import Server, _check_ssl_socket, _set_reuseport  # typ
 from asyncio.log import logger
 from typing import TYPE_CHECKING
 
-from cloop.api import dns
+from cloop.api import dns, streams
 from cloop.api.connect import bind_error, check_stream
 from cloop.transports.clients import ClientSet
 from cloop.transports.listener import start_listening, stop_listening
@@ -266,6 +266,7 @@ def start_serving(
 ) -> None:
     """Accept connections of a listening socket: asyncio's private `_start_serving`."""
     accept = None
+    protocol_factory = streams.equipped(loop, protocol_factory)
     if sslcontext:
         accept = TlsAcceptor(
             loop, protocol_factory, sslcontext, server, ssl_handshake_timeout, ssl_shutdown_timeout

@@ -1,6 +1,7 @@
-"""Receiver: a protocol that takes what came as memory, without an object for each piece.
+"""Receiver: what takes what came as memory, without an object for each piece.
 
-TLS is one. A StreamTransport knows it by its class and calls it instead of data_received.
+TLS is one, and so is the intake of a StreamReader. A StreamTransport calls it instead of its
+protocol's data_received.
 """
 
 from cloop._c.pyapi cimport NoResult
@@ -12,7 +13,11 @@ cdef enum:
 cdef class Receiver:
     cdef:
         size_t most            # what it wants to be given at once; no more than MOST
+        str method             # the protocol's, which it stands for in messages
 
-        # `start` is memory that all connections of the loop share: it is to be copied before any code
-        # of anybody else's runs.
+        # Where to receive and how much: `shared` and `most`, or memory of its own.
+        char *room(self, char *shared, size_t *size) except NULL
+
+        # `start` is what room() returned, or other memory that all connections of the loop share: it is
+        # to be copied before any code of anybody else's runs.
         NoResult received(self, const char *start, Py_ssize_t size) except NoResult.EXC

@@ -2,10 +2,15 @@
 
 
 cdef class Receiver:
-    """A protocol that is given memory."""
+    """What is given memory."""
 
     def __cinit__(self, *args, **kwargs):
         self.most = MOST
+        self.method = "buffer_updated"
+
+    cdef char *room(self, char *shared, size_t *size) except NULL:
+        size[0] = self.most
+        return shared
 
     cdef NoResult received(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         raise NotImplementedError

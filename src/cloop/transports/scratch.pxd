@@ -48,11 +48,17 @@ cdef class Scratch:
         object protocol_class
         bint buffered          # a BufferedProtocol
         bint streams           # that of asyncio's streams
+        bint feeds             # of those, one that feeds a reader and does nothing else
         bint receives          # a Receiver
         Node admissions        # handshakes of accepted connections; see transports/tls_accept
         object batch           # what datagram transports receive many at once into; see there
 
-        # Knows the class of a protocol from then on.
+        # What is said above is of this protocol's class, from now until the next call.
+        inline NoResult know(self, object protocol) except NoResult.EXC:
+            if type(protocol) is not self.protocol_class and protocol is not None:
+                return self.learn(protocol)
+            return NoResult.OK
+
         NoResult learn(self, object protocol) except NoResult.EXC
 
         # A bytes object of `512 << level` bytes that nobody else holds. The reference is the caller's.

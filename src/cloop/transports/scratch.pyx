@@ -46,6 +46,8 @@ cdef class Scratch:
     cdef NoResult learn(self, object protocol) except NoResult.EXC:
         self.buffered = isinstance(protocol, BufferedProtocol)
         self.streams = isinstance(protocol, StreamReaderProtocol)
+        self.feeds = (self.streams
+                      and type(protocol).data_received is StreamReaderProtocol.data_received)
         self.receives = isinstance(protocol, Receiver)
         self.protocol_class = type(protocol)
         return NoResult.OK

@@ -31,7 +31,7 @@ cdef class StreamTransport(BaseTransport):
         bint keeps             # the protocol keeps what it gets
 
         bint buffered          # the protocol is a BufferedProtocol
-        Receiver receiver      # the protocol, where it takes memory; else None
+        Receiver receiver      # the protocol, or its reader's intake, where it takes memory; else None
 
         Outbox outbox
         bint at_end            # the loop runs us at the end of the turn

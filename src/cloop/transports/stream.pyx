@@ -13,7 +13,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject
-
 from libc.string cimport memcpy
 
 from cloop._c.pyapi cimport Py_DECREF
@@ -33,7 +32,7 @@ from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, would_block
 from cloop.transports.nodelay cimport set_no_delay
 from cloop.transports.outbox cimport GATHER_SIZE, HOLD_SIZE, MANY_TURNS, MANY_WRITES
-from cloop.transports.receiver cimport Receiver
+from cloop.transports.intake cimport receiver_of
 from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, level_for, scratch_of, set_size
 from cloop.transports.flow cimport MAX_PIECES, Flow
 
@@ -79,10 +78,9 @@ cdef class StreamTransport(BaseTransport):
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
         self.settle()
         self.protocol = protocol
-        if type(protocol) is not self.scratch.protocol_class and protocol is not None:
-            self.scratch.learn(protocol)
+        self.scratch.know(protocol)
         self.buffered = self.scratch.buffered
-        self.receiver = <Receiver>protocol if self.scratch.receives else None
+        self.receiver = receiver_of(self.scratch, protocol)
         self.may_gather = not self.scratch.streams
         self.many_turns = 0
         return NoResult.OK
@@ -216,15 +214,17 @@ cdef class StreamTransport(BaseTransport):
         """One recv for a protocol that takes what came out of the shared memory."""
         # May be replaced while it runs.
         cdef Receiver receiver = self.receiver
-        cdef ssize_t n = recv(self.live_fd(), self.scratch.memory, receiver.most, 0)
+        cdef size_t size = 0
+        cdef char *memory = receiver.room(self.scratch.memory, &size)
+        cdef ssize_t n = recv(self.live_fd(), memory, size, 0)
         if n <= 0:
             return self.read_failed() if n < 0 else self.read_eof()
         try:
-            return receiver.received(self.scratch.memory, n)
+            return receiver.received(memory, n)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            return self.fatal_error(exc, "Fatal error: protocol.buffer_updated() call failed.")
+            return self.fatal_error(exc, f"Fatal error: protocol.{receiver.method}() call failed.")
 
     cdef NoResult read_failed(self) except NoResult.EXC:
         if would_block():

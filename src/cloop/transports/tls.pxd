@@ -28,8 +28,9 @@ from cloop.transports.tls_base cimport FLUSHING, UNWRAPPED, WRAPPED, TlsBase
 cdef class TlsTransport(TlsBase):
     cdef:
         NoResult read_data(self, const char *start, Py_ssize_t size) except NoResult.EXC
-        Py_ssize_t decrypt(self, PyObject *data, Py_ssize_t capacity, const char **start,
+        Py_ssize_t decrypt(self, char *to, Py_ssize_t capacity, const char **start,
                            Py_ssize_t *size, Py_ssize_t *filled) except -2
+        NoResult read_intake(self, const char *start, Py_ssize_t size) except NoResult.EXC
         NoResult read_much(self, PyObject *first, int level, const char *start,
                            Py_ssize_t size) except NoResult.EXC
         NoResult read_buffered(self) except NoResult.EXC

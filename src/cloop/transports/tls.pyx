@@ -10,6 +10,7 @@ from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport Py_DECREF
+from cloop.transports.intake cimport Intake
 from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, level_for, set_size
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls_engine cimport AGAIN, RECORD, WHOLE_RECORD, TlsEngine
@@ -22,6 +23,8 @@ cdef extern from *:
 cdef enum:
     # decrypt() has filled the memory: there may be more.
     FULL = 1
+    # What is offered where next to nothing has come: an end is not seen with no room at all.
+    LEAST = 64
 
 
 def copy_of(data):
@@ -50,6 +53,8 @@ cdef class TlsTransport(TlsBase):
             if size:
                 self.engine.feed(start, size)
             self.read_buffered()
+        elif self.intake is not None and self.engine.direct and self.intake.settle():
+            self.read_intake(start, size)
         else:
             self.read_data(start, size)
         if self.backlog is not None:
@@ -65,7 +70,7 @@ cdef class TlsTransport(TlsBase):
         cdef Py_ssize_t n = 0
         cdef Py_ssize_t status
         try:
-            status = self.decrypt(data, capacity_of(level), &start, &size, &n)
+            status = self.decrypt(bytes_memory(data), capacity_of(level), &start, &size, &n)
         except BaseException:
             self.scratch.give(level, data)
             raise
@@ -77,14 +82,13 @@ cdef class TlsTransport(TlsBase):
             return self.start_shutdown()
         return NoResult.OK
 
-    cdef Py_ssize_t decrypt(self, PyObject *data, Py_ssize_t capacity, const char **start,
+    cdef Py_ssize_t decrypt(self, char *to, Py_ssize_t capacity, const char **start,
                             Py_ssize_t *size, Py_ssize_t *filled) except -2:
         """Fill the memory: AGAIN, 0 for close_notify, or FULL. Advances `start` to what is not fed.
 
         It is fed by the record, so that the engine never has to keep much.
         """
         cdef TlsEngine engine = self.engine
-        cdef char *to = bytes_memory(data)
         cdef Py_ssize_t step = size[0]
         cdef Py_ssize_t n
         while True:
@@ -107,6 +111,29 @@ cdef class TlsTransport(TlsBase):
             if n == 0 or size[0] == 0:
                 return n
 
+    cdef NoResult read_intake(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        """Decrypt all that there is to where a StreamReader reads it."""
+        cdef Intake intake = self.intake
+        cdef Py_ssize_t room = max(size + self.engine.unread(), <Py_ssize_t>LEAST)
+        cdef Py_ssize_t total = 0
+        cdef Py_ssize_t n
+        cdef Py_ssize_t status = FULL
+        while status == FULL:
+            n = 0
+            try:
+                status = self.decrypt(intake.reserve(room), room, &start, &size, &n)
+            finally:
+                # Also before a record that is refused.
+                intake.fill(n)
+            total += n
+            room = RECORD
+        if total:
+            intake.delivered()
+        if status == 0:
+            self.tell_end()
+            return self.start_shutdown()
+        return NoResult.OK
+
     cdef NoResult read_much(self, PyObject *first, int level, const char *start,
                             Py_ssize_t size) except NoResult.EXC:
         """There is more than one object holds: join several."""
@@ -124,7 +151,7 @@ cdef class TlsTransport(TlsBase):
             memory = self.scratch.take(LEVELS)
             n = 0
             try:
-                status = self.decrypt(memory, capacity_of(LEVELS), &start, &size, &n)
+                status = self.decrypt(bytes_memory(memory), capacity_of(LEVELS), &start, &size, &n)
                 pieces.append(PyBytes_FromStringAndSize(bytes_memory(memory), n))
             finally:
                 self.scratch.give(LEVELS, memory)

@@ -9,6 +9,7 @@ and what the application's protocol knows: INIT, MADE (connection_made), ENDED (
 
 from cloop._c.pyapi cimport NoResult
 from cloop.core.reactor cimport Reactor
+from cloop.transports.intake cimport Intake
 from cloop.transports.receiver cimport Receiver
 from cloop.transports.scratch cimport Scratch
 from cloop.transports.stream cimport StreamTransport
@@ -70,6 +71,7 @@ cdef class TlsBase(Receiver):
         Py_ssize_t write_low
 
         bint keeps             # the protocol keeps what it gets
+        Intake intake          # of its reader, if it is one of asyncio's streams
 
         dict __dict__
         object __weakref__

@@ -7,7 +7,6 @@ which contains code from uvloop (MIT License, Copyright (c) 2015-2021 MagicStack
 import warnings
 from asyncio import CancelledError, constants
 from asyncio.log import logger
-from asyncio.protocols import BufferedProtocol
 from asyncio.sslproto import (
     SSLProtocol,
     _create_transport_context,
@@ -28,6 +27,7 @@ from cloop._c.pyapi cimport CLOOP_DEBUG, cloop_drop_instance_dict
 from cloop.core.counts cimport register
 from cloop.core.reactor cimport Reactor
 from cloop.transports.flow cimport call_protocol, water_marks
+from cloop.transports.intake cimport intake_of
 from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport scratch_of
 from cloop.transports.tls_engine cimport TlsEngine, new_engine, spent_engine
@@ -127,9 +127,11 @@ cdef class TlsBase(Receiver):
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
         self.protocol = protocol
-        self.buffered = isinstance(protocol, BufferedProtocol) and hasattr(protocol, "get_buffer")
+        self.scratch.know(protocol)
+        self.buffered = self.scratch.buffered and hasattr(protocol, "get_buffer")
         self.most = BUFFERED_MOST if self.buffered else MOST
         self.keeps = False
+        self.intake = intake_of(self.scratch, protocol)
         return self.tune()
 
     cdef NoResult tune(self) except NoResult.EXC:
@@ -186,7 +188,7 @@ cdef class TlsBase(Receiver):
                 self.known = LOST
                 self.loop.call_soon(protocol.connection_lost, exc)
         finally:
-            self.transport = self.stream = self.protocol = None
+            self.transport = self.stream = self.protocol = self.intake = None
             self.stop_timer()
             self.wake(exc)
             if self.unwanted:

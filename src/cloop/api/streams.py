@@ -1,0 +1,95 @@
+"""asyncio's streams, with what they receive in compiled buffers.
+
+A reader here is an asyncio.StreamReader whose data is in an Intake (transports/intake), to which the
+transport gives it without a call in between; a writer is an asyncio.StreamWriter with a shorter
+drain(). Neither has another layout than asyncio's class, so that
+
+    asyncio.open_connection, start_server, open_unix_connection, start_unix_server
+
+get them too on a loop of cloop's: they make asyncio's own objects, and `equipped` changes the class of
+these before the connection is made. Nothing of asyncio's is replaced, and no other loop is affected.
+That is done for objects of exactly asyncio's own classes that those four functions have made, unless
+somebody has replaced a method that ours would hide. What programs make by themselves, subclasses and
+protocols made by hand, is left as it is.
+
+Switched off by `loop.equips_streams = False`, and for all loops of a process that is started with
+CLOOP_STREAMS=asyncio in its environment.
+
+Derived from CPython's asyncio/streams.py (PSF License Agreement).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from asyncio import streams
+from typing import TYPE_CHECKING, TypeVar
+
+from cloop.api.streamio import KEPT, StreamReader, StreamWriter
+from cloop.transports.intake import Intake
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, BaseProtocol, Server, Transport
+    from collections.abc import Awaitable, Callable
+
+    from cloop.loop import Loop
+
+    ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
+
+_P = TypeVar("_P", bound="BaseProtocol")
+
+# ---- For asyncio's functions
+
+SWITCHED_ON = os.environ.get("CLOOP_STREAMS") != "asyncio"
+
+# Methods of asyncio's that ours hide.
+HIDDEN = [
+    (base, name, vars(base)[name])
+    for base, ours in ((asyncio.StreamReader, StreamReader), (asyncio.StreamWriter, StreamWriter))
+    for name in vars(base).keys() & vars(ours).keys()
+    if not name.startswith("__")
+]
+
+
+def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]:
+    """A factory of streams that are equipped, if it is one of asyncio's four functions'; else itself."""
+    if getattr(protocol_factory, "__globals__", None) is not vars(streams) or not loop.equips_streams:
+        return protocol_factory
+    if any(vars(base).get(name) is not method for base, name, method in HIDDEN):
+        return protocol_factory
+
+    def factory() -> _P:
+        protocol = protocol_factory()
+        equip(protocol)
+        return protocol
+
+    return factory
+
+
+def equip(protocol: BaseProtocol) -> None:
+    """Change the class of the streams that a protocol of asyncio's is for."""
+    if type(protocol) is not asyncio.StreamReaderProtocol:
+        return
+    reader = protocol._stream_reader
+    if type(reader) is not asyncio.StreamReader:
+        return
+    intake = Intake(reader._limit, reader._loop)
+    intake.belong(reader)
+    attributes = vars(reader)
+    for name in KEPT:
+        del attributes[name]
+    reader.__class__ = StreamReader
+    reader._intake = intake
+    if protocol._client_connected_cb is not None:
+        protocol._client_connected_cb = with_writer(protocol._client_connected_cb)
+
+
+def with_writer(client_connected_cb: ClientConnected) -> ClientConnected:
+    """Change the class of the writer that a callback is called with."""
+
+    def callback(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Awaitable[None] | None:
+        if type(writer) is asyncio.StreamWriter:
+            writer.__class__ = StreamWriter
+        return client_connected_cb(reader, writer)
+
+    return callback

@@ -1,0 +1,113 @@
+"""Intake: what a StreamReader has received and not read yet.
+
+Streams are the Python classes of asyncio, or subclasses with the same layout (api/streams), so that
+they are what isinstance() and everybody who looks into them expect. What costs is here:
+
+    transport --receive--> Intake --read--> StreamReader.read()
+                              |
+                              Future         the reader's `_waiter`, while it waits
+
+A transport finds the intake of its protocol's reader (`intake_of`) and receives into it, as a
+Receiver, without a call of data_received or feed_data. TLS decrypts into it. All that has come lies
+together in one bytes object that nobody else sees yet, `block`: unread is [start, end), free is
+[end, capacity). So a search goes over it in one piece, and a read that takes all of it gets the block
+itself; any other copies what it takes, once. Small messages come by way of the loop's shared memory,
+and the block is of their size; what may be large is received straight into the block.
+
+A reader that waits says how much it needs before it is worth waking (`need`), and how much it can
+take at most (`most`): so readexactly() of much wakes once, and gets the block it was received into.
+
+Whoever asks the reader for its private `_buffer` gets a bytearray, `shown`, with what is unread. As
+long as anybody has it, that is where the data is; then it moves into a block again.
+
+Reading is paused above twice the limit, and resumed at the limit or when a reader waits, as asyncio
+does it. An intake whose reader is gone takes everything and keeps nothing. It belongs to its loop's
+thread. No code of anybody else's runs between `room` and `received`.
+"""
+
+cimport cython
+from cpython.object cimport PyObject
+
+from cloop._c.pyapi cimport NoResult
+from cloop.aio.future cimport Future
+from cloop.core.reactor cimport Reactor
+from cloop.transports.receiver cimport Receiver
+from cloop.transports.scratch cimport Scratch
+
+cdef extern from *:
+    # An integer of any size, for comparison with sizes that there can be; the second argument is NULL.
+    Py_ssize_t clamped "PyNumber_AsSsize_t"(object n, PyObject *error) except? -1
+
+@cython.final
+cdef class Intake(Receiver):
+    cdef:
+        object owner           # a weak reference to the reader, or None
+        object loop
+        Reactor reactor        # the same where it is cloop's
+        object transport       # to be paused and resumed; None where it can't be
+
+        PyObject *block        # bytes, or NULL; the collector need not see it: it refers to nothing
+        Py_ssize_t capacity
+        Py_ssize_t start
+        Py_ssize_t end
+        bytearray shown        # what _buffer was asked for and somebody may still have
+        Py_ssize_t scanned     # unread bytes at the beginning that have no newline among them
+        Py_ssize_t last        # how much came last
+
+        object waiter          # a future, while a reader waits
+        Py_ssize_t need        # it is woken when so much is unread
+        Py_ssize_t wanted      # it can take so much more; 0 where nobody has said
+
+        object limit           # as it was given
+        Py_ssize_t low         # the limit, and twice that, in bytes
+        Py_ssize_t high
+        object exception
+        bint eof
+        bint paused
+
+        NoResult set_loop(self, object loop) except NoResult.EXC
+        NoResult set_limit(self, object limit) except NoResult.EXC
+        bint is_orphan(self) except -1
+
+        # The content is in the block, if that can be; whether so.
+        bint settle(self) except -1
+        Py_ssize_t size(self) noexcept
+        const char *content(self) noexcept
+        # `room` bytes of the block that follow what is unread.
+        char *reserve(self, Py_ssize_t room) except NULL
+        NoResult move(self, Py_ssize_t capacity) except NoResult.EXC
+        # So much was put there, which delivered() will be called for.
+        NoResult fill(self, Py_ssize_t size) except NoResult.EXC
+        NoResult delivered(self) except NoResult.EXC
+        NoResult append(self, const char *start, Py_ssize_t size) except NoResult.EXC
+        NoResult drop(self) except NoResult.EXC
+        # Takes off the first bytes and returns them.
+        bytes cut(self, Py_ssize_t size)
+        bytes cut_block(self)
+
+        # There is more than before.
+        NoResult arrived(self) except NoResult.EXC
+        NoResult wake(self) except NoResult.EXC
+        NoResult may_pause(self) except NoResult.EXC
+        NoResult may_resume(self) except NoResult.EXC
+
+        void guess(self, Py_ssize_t size) noexcept
+
+        # What the methods of StreamReader of these names return and raise; None where they have to wait.
+        object read(self, object n)
+        object readexactly(self, object n)
+        object readline(self)
+        object readuntil(self, list separators, Py_ssize_t *offset)
+        bytes take(self, Py_ssize_t most)
+        Py_ssize_t find(self, object separator, Py_ssize_t offset) except -2
+        NoResult refuse_line(self, Py_ssize_t consumed, bint found) except NoResult.EXC
+
+        # From one to the other there is a waiter, who needs so much and takes so much at most.
+        object start_waiting(self, str method, Py_ssize_t need, Py_ssize_t wanted)
+        NoResult stop_waiting(self) noexcept
+
+# The intake of the reader that a protocol feeds, if it does nothing else and the reader has one. The
+# scratch knows the protocol.
+cdef Intake intake_of(Scratch scratch, object protocol)
+# What takes memory for a protocol, if anything does: itself or that intake.
+cdef Receiver receiver_of(Scratch scratch, object protocol)
