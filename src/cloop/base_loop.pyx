@@ -6,6 +6,7 @@ what is called once per connection, in Python.
 Derived in its rules and messages from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
+import os
 import sys
 import weakref
 from asyncio import constants, events, futures, tasks
@@ -15,7 +16,10 @@ from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident
 from cloop.aio.future cimport new_future
 from cloop.aio.registry cimport leave_task, register_loop
 from cloop.aio.task cimport check_coroutine, new_task, run_task
-from cloop.core.reactor cimport Reactor
+from cloop.core.reactor cimport INHERITED, Reactor
+from cloop.core.ready cimport Ready
+
+from cloop.aio.registry import loops
 
 cdef object isfuture = futures.isfuture
 cdef object ensure_future = tasks.ensure_future
@@ -40,7 +44,6 @@ cdef class BaseLoop(Reactor):
     cdef public object _asyncgens
     cdef public bint _asyncgens_shutdown_called
     cdef public dict _signal_handlers
-    cdef public object _signal_pipe
     cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove
 
     def __cinit__(self, *args, **kwargs):
@@ -117,6 +120,9 @@ cdef class BaseLoop(Reactor):
                 self.turn()
                 if self.stopping:
                     break
+            if self.closed:
+                # A callback forked, and this is the child.
+                self.check_closed()
         finally:
             self._run_forever_cleanup()
 
@@ -159,6 +165,7 @@ cdef class BaseLoop(Reactor):
         self.thread = PyThread_get_thread_ident()
         self.unhook()
         self.poller.enter()
+        self.wakeup.enter()
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook,
                                finalizer=self._asyncgen_finalizer_hook)
         events._set_running_loop(self)
@@ -169,6 +176,7 @@ cdef class BaseLoop(Reactor):
             self.leave(self)
         self.thread = 0
         self.know_pending()
+        self.wakeup.leave()
         self.poller.leave()
         events._set_running_loop(None)
         self._set_coroutine_origin_tracking(False)
@@ -222,7 +230,7 @@ cdef class BaseLoop(Reactor):
         """Mark the loop closed, drop what it holds and close the poller. Once."""
         if self.thread != 0:
             raise RuntimeError("Cannot close a running event loop")
-        if self.closed:
+        if self.is_closed():
             return False
         if self.debug:
             logger.debug("Close %r", self)
@@ -232,6 +240,29 @@ cdef class BaseLoop(Reactor):
     def _watched(self):
         """What is watched: a dict of descriptor to (reader's owner, writer's owner)."""
         return self.watches.snapshot()
+
+    @property
+    def _wakeup(self):
+        return self.wakeup
+
+    def _leave_to_parent(self):
+        """In a forked child: nothing that this loop still does may reach the parent's."""
+        cdef Ready ready = self.ready
+        if self.closed:
+            return
+        self.closed = INHERITED
+        self.wakeup.forget()
+        self.poller.close()
+        # What was to run is the parent's to run. A turn that a callback of this thread has forked in
+        # finds nothing left, and ends.
+        self.ready = Ready()
+        inherited.append((ready, self.at_end))
+        ready.count = 0
+        self.at_end = Ready()
+        self.stopping = True
+        if not self.in_own_thread():
+            self.thread = 0
+        self._unix_server_sockets.clear()
 
     def _follow_overrides(self, own_call_soon, own_time):
         """Schedule through the instance's own call_soon, and measure by its own time()."""
@@ -247,3 +278,29 @@ def stop_loop_of(future):
             # It ended the run itself.
             return
     futures._get_loop(future).stop()
+
+
+# ---- fork(2)
+
+# What a loop in a forked child has not run. Kept, for letting go of it may run code.
+cdef list inherited = []
+
+
+def before_fork():
+    """What the turn's callbacks have left for its end comes before a fork inside of one of them: if
+    it was done later, the child would do it again."""
+    cdef BaseLoop loop
+    running = events._get_running_loop()
+    if isinstance(running, BaseLoop):
+        loop = running
+        if loop.at_end.count:
+            loop.run_at_end()
+
+
+def after_fork_in_child():
+    """The loops of the child's copy of the process stay the parent's."""
+    for loop in list(loops):
+        loop._leave_to_parent()
+
+
+os.register_at_fork(before=before_fork, after_in_child=after_fork_in_child)

@@ -75,12 +75,14 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         if self.is_closed() or self.is_running():
             self._release()
             return
-        self._remove_signal_handlers()
-        self._release()
-        self._executor_shutdown_called = True
-        default_executor, self._default_executor = self._default_executor, None
-        if default_executor is not None:
-            default_executor.shutdown(wait=False)
+        try:
+            self._remove_signal_handlers()
+        finally:
+            self._release()
+            self._executor_shutdown_called = True
+            default_executor, self._default_executor = self._default_executor, None
+            if default_executor is not None:
+                default_executor.shutdown(wait=False)
 
     @property
     def _selector(self):

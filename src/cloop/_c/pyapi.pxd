@@ -35,6 +35,8 @@ cdef extern from "Python.h":
 
     unsigned long PyThread_get_thread_ident() nogil
     int PyErr_CheckSignals() except -1
+    # Only the main thread may call it. No system call; returns the one that was set.
+    int PySignal_SetWakeupFd(int fd) nogil
 
     object PyWeakref_NewRef(object referent, object callback)
 
