@@ -18,6 +18,7 @@ from cloop.aio.registry cimport leave_task, register_loop
 from cloop.aio.task cimport check_coroutine, new_task, run_task
 from cloop.core.reactor cimport INHERITED, Reactor
 from cloop.core.ready cimport Ready
+from cloop.core.wakeup cimport note_main_thread
 
 from cloop.aio.registry import loops
 
@@ -160,12 +161,12 @@ cdef class BaseLoop(Reactor):
     def _run_forever_setup(self):
         self.check_closed()
         self.check_running()
+        self.wakeup.enter()
         self._set_coroutine_origin_tracking(self.debug)
         self.old_agen_hooks = sys.get_asyncgen_hooks()
         self.thread = PyThread_get_thread_ident()
         self.unhook()
         self.poller.enter()
-        self.wakeup.enter()
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook,
                                finalizer=self._asyncgen_finalizer_hook)
         events._set_running_loop(self)
@@ -299,6 +300,7 @@ def before_fork():
 
 def after_fork_in_child():
     """The loops of the child's copy of the process stay the parent's."""
+    note_main_thread()
     for loop in list(loops):
         loop._leave_to_parent()
 

@@ -84,6 +84,10 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
             if default_executor is not None:
                 default_executor.shutdown(wait=False)
 
+    def _leave_to_parent(self):
+        super()._leave_to_parent()
+        signals.leave_runner(self)
+
     @property
     def _selector(self):
         # There is none; libraries that look for one take None for an answer.
@@ -109,6 +113,8 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     add_signal_handler = signals.add_signal_handler
     remove_signal_handler = signals.remove_signal_handler
     _remove_signal_handlers = signals.remove_all
+    _handle_signal = signals.handle_signal
+    _check_signal = staticmethod(signals.check_signal)
 
     # ---- Processes
     subprocess_exec = processes.subprocess_exec

@@ -35,8 +35,6 @@ cdef extern from "Python.h":
 
     unsigned long PyThread_get_thread_ident() nogil
     int PyErr_CheckSignals() except -1
-    # Only the main thread may call it. No system call; returns the one that was set.
-    int PySignal_SetWakeupFd(int fd) nogil
 
     object PyWeakref_NewRef(object referent, object callback)
 
@@ -52,6 +50,11 @@ cdef extern from "compat.h":
         pass
     void CLOOP_LOCK(cloop_mutex *mutex)
     void CLOOP_UNLOCK(cloop_mutex *mutex)
+
+    # Sets the wake-up descriptor of signals without a look at it, so without a system call; returns the
+    # one that was set. Only where there is such a thing.
+    const bint CLOOP_CAN_SWAP_WAKEUP_FD
+    int cloop_swap_wakeup_fd(int fd)
 
     void cloop_drop_instance_dict(object o)
     bint cloop_has_weakrefs(PyObject *object)

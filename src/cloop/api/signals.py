@@ -8,6 +8,7 @@ Derived from CPython's asyncio/unix_events.py (PSF License Agreement).
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import signal
 import sys
@@ -50,7 +51,7 @@ def handle_signal(loop: Loop, sig: int) -> None:
     if handle is None:
         return  # removed meanwhile
     if handle.cancelled():
-        remove_signal_handler(loop, sig)
+        loop.remove_signal_handler(sig)
     else:
         loop._add_callback(handle)
 
@@ -130,7 +131,7 @@ def remove_all(loop: Loop) -> None:
     if not sys.is_finalizing():
         for sig in list(loop._signal_handlers):
             try:
-                remove_signal_handler(loop, sig)
+                loop.remove_signal_handler(sig)
             except (ValueError, OSError, RuntimeError) as exc:
                 failure = failure or exc
         if failure is not None:
@@ -144,3 +145,13 @@ def remove_all(loop: Loop) -> None:
         )
         loop._signal_handlers.clear()
         let_go_if_unused(loop)
+
+
+def leave_runner(loop: Loop) -> None:
+    """In a forked child: Ctrl-C is KeyboardInterrupt, and no longer the Runner's, which would have
+    the loop cancel its main task."""
+    handler = signal.getsignal(signal.SIGINT)
+    method = getattr(handler, "func", None)
+    runner = getattr(method, "__self__", None)
+    if isinstance(runner, asyncio.Runner) and runner._loop is loop:  # type: ignore[attr-defined]
+        signal.signal(signal.SIGINT, signal.default_int_handler)

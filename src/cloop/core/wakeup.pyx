@@ -3,13 +3,18 @@
 import os
 import signal
 import threading
-import weakref
 
 from posix.unistd cimport close as close_fd
 from posix.unistd cimport read, write
 
-from cloop._c.pyapi cimport PyErr_CheckSignals, PySignal_SetWakeupFd, PyThread_get_thread_ident
+from cloop._c.pyapi cimport (
+    CLOOP_CAN_SWAP_WAKEUP_FD,
+    PyErr_CheckSignals,
+    PyThread_get_thread_ident,
+    cloop_swap_wakeup_fd,
+)
 from cloop.core.handle cimport Handle, drop, run_handle
+from cloop.core.ring cimport init_ring, link_node, unlink_node
 from cloop.poll.poller cimport READ
 
 cdef enum:
@@ -21,15 +26,32 @@ cdef enum:
 
 # All that have a pipe. If one closes that another has replaced, the other must not give the place
 # back to it.
-cdef object pipes = weakref.WeakSet()
+cdef Node pipes
+init_ring(&pipes)
+
+cdef unsigned long main_thread = threading.main_thread().ident
 
 
-cdef bint in_main_thread() noexcept:
-    # Not kept: after a fork it is the thread that forked.
+cdef NoResult note_main_thread() except NoResult.EXC:
+    global main_thread
+    main_thread = PyThread_get_thread_ident()
+    return NoResult.OK
+
+
+cdef int swap(int fd):
+    """Set the wake-up descriptor, -1 for none; returns the one that was set.
+
+    What does not change it, where the interpreter takes a look first, is -1 as well: another thread
+    than the main one, or a descriptor that is closed.
+    """
+    if CLOOP_CAN_SWAP_WAKEUP_FD:
+        return cloop_swap_wakeup_fd(fd)
     try:
-        return threading.main_thread().ident == PyThread_get_thread_ident()
-    except BaseException:
-        return False
+        return signal.set_wakeup_fd(fd)
+    except OSError:
+        return signal.set_wakeup_fd(-1)
+    except ValueError:
+        return -1
 
 
 cdef tuple identity_of(int fd):
@@ -61,22 +83,46 @@ cdef class Wakeup:
         self.reader = self.writer = self.previous = -1
 
     def __dealloc__(self):
+        unlink_node(&self.node)
         if self.reader >= 0:
             close_fd(self.reader)
         if self.writer >= 0:
             close_fd(self.writer)
 
     cdef NoResult enter(self) except NoResult.EXC:
-        self.in_main = in_main_thread()
+        self.in_main = PyThread_get_thread_ident() == main_thread
         if self.in_main and self.writer < 0:
             try:
                 self.open_pipe()
             except OSError:
                 pass
+        return self.begin()
+
+    cdef NoResult leave(self) except NoResult.EXC:
+        cdef int found
+        if self.lasting:
+            self.lasting = False
+            found = swap(-1)
+            if found != self.writer:
+                swap(found)
+                self.known = True
+        self.in_main = self.each_wait = False
         return NoResult.OK
 
-    cdef void leave(self) noexcept:
-        self.in_main = False
+    cdef NoResult begin(self) except NoResult.EXC:
+        """Without handlers of its own: which way a run in the main thread uses the place."""
+        cdef int found
+        self.each_wait = False
+        if not self.in_main or self.writer < 0 or self.held:
+            return NoResult.OK
+        if not CLOOP_CAN_SWAP_WAKEUP_FD:
+            found = swap(self.writer)
+            if found < 0 or found == self.writer:
+                self.lasting = True
+                return NoResult.OK
+            swap(found)
+        self.each_wait = True
+        return NoResult.OK
 
     cdef NoResult open_pipe(self) except NoResult.EXC:
         reader, writer = os.pipe()
@@ -91,7 +137,7 @@ cdef class Wakeup:
             os.close(writer)
             raise
         self.writer = writer
-        pipes.add(self)
+        link_node(&pipes, &self.node, self)
         return NoResult.OK
 
     cdef NoResult watch_quietly(self) except NoResult.EXC:
@@ -104,7 +150,7 @@ cdef class Wakeup:
 
     cdef NoResult take_place(self) except NoResult.EXC:
         cdef int found
-        self.previous = PySignal_SetWakeupFd(self.writer)
+        self.previous = swap(self.writer)
         if self.previous == self.writer:
             self.previous = -1
         try:
@@ -113,19 +159,20 @@ cdef class Wakeup:
             self.leave_place()
             raise
         # Code of a handler may have set another one, and have got ours as the previous one.
-        found = PySignal_SetWakeupFd(self.writer)
+        found = swap(self.writer)
         if found != self.writer:
             self.previous = found
             self.known = True
         return NoResult.OK
 
     cdef NoResult leave_place(self) except NoResult.EXC:
-        cdef int found = PySignal_SetWakeupFd(self.previous)
+        cdef int found = swap(self.previous)
         if found != self.writer:
-            PySignal_SetWakeupFd(found)
+            swap(found)
             self.known = True
         elif self.previous >= 0:
             self.forward()
+        self.previous = -1
         return NoResult.OK
 
     cdef NoResult forward(self) except NoResult.EXC:
@@ -171,11 +218,13 @@ cdef class Wakeup:
             raise
         if previous != self.writer:
             self.previous = previous
-            self.identity = identity_of(previous)
+        if previous != self.writer or not self.held:
+            self.identity = identity_of(self.previous)
         if self.noted is None:
             self.noted = Noted()
         if not self.held:
             self.held = True
+            self.lasting = self.each_wait = False
             self.watches.watch(self.reader, READ, handle, run_handle)
             self.watches.quiet = 0
 
@@ -186,6 +235,7 @@ cdef class Wakeup:
         cdef object handle = self.watches.unwatch(self.reader, READ)
         self.restore_place()
         self.watch_quietly()
+        self.begin()
         if isinstance(handle, Handle):
             drop(<Handle>handle)
 
@@ -202,14 +252,16 @@ cdef class Wakeup:
     cdef NoResult clear_place(self, int successor) except NoResult.EXC:
         """Put the successor where ours is: in the place, or in the memory of another loop."""
         cdef Wakeup other
-        cdef int found = PySignal_SetWakeupFd(successor)
+        cdef Node *node = pipes.next
+        cdef int found = swap(successor)
         if found != self.writer:
-            PySignal_SetWakeupFd(found)
-        for each in list(pipes):
-            other = each
-            if other is not self and other.previous == self.writer:
+            swap(found)
+        while node != &pipes:
+            other = <Wakeup>node.object
+            if other.previous == self.writer:
                 other.previous = successor
                 other.identity = self.identity
+            node = node.next
         return NoResult.OK
 
     def read(self):
@@ -233,7 +285,7 @@ cdef class Wakeup:
         self.watches.unwatch(reader, READ)
         self.watches.quiet = 0
         self.reader = self.writer = -1
-        pipes.discard(self)
+        unlink_node(&self.node)
         close_fd(reader)
         close_fd(writer)
         return NoResult.OK
@@ -243,14 +295,14 @@ cdef class Wakeup:
         if self.writer < 0:
             return NoResult.OK
         # Signals of the child are none of the parent's business.
-        found = PySignal_SetWakeupFd(-1)
+        found = swap(-1)
         if found != self.writer:
-            PySignal_SetWakeupFd(found)
-        self.held = self.in_main = False
+            swap(found)
+        self.held = self.in_main = self.lasting = self.each_wait = False
         close_fd(self.reader)
         close_fd(self.writer)
         self.reader = self.writer = self.previous = -1
-        pipes.discard(self)
+        unlink_node(&self.node)
         return NoResult.OK
 
 
