@@ -16,7 +16,7 @@ from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident
 from cloop.aio.future cimport new_future
 from cloop.aio.registry cimport leave_task, register_loop
 from cloop.aio.task cimport check_coroutine, new_task, run_task
-from cloop.core.reactor cimport INHERITED, Reactor
+from cloop.core.reactor cimport CLOSED, INHERITED, Reactor
 from cloop.core.ready cimport Ready
 from cloop.core.wakeup cimport note_main_thread
 
@@ -231,7 +231,7 @@ cdef class BaseLoop(Reactor):
         """Mark the loop closed, drop what it holds and close the poller. Once."""
         if self.thread != 0:
             raise RuntimeError("Cannot close a running event loop")
-        if self.is_closed():
+        if self.closed == CLOSED:
             return False
         if self.debug:
             logger.debug("Close %r", self)

@@ -72,7 +72,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
 
     def close(self):
         """Drop what is scheduled and free the loop's resources; not while it runs. Idempotent."""
-        if self.is_closed() or self.is_running():
+        if self._closed or self.is_running():
             self._release()
             return
         try:

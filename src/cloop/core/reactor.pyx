@@ -500,8 +500,8 @@ cdef class Reactor:
         self.stopping = True
 
     def is_closed(self):
-        """Whether close() was called."""
-        return self.closed == CLOSED
+        """Whether close() was called, or this is the copy in a forked child, which works no more."""
+        return self.closed != 0
 
     cdef NoResult release(self) except NoResult.EXC:
         """Drop all entries, timers and watches, and close the poller."""
