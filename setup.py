@@ -78,6 +78,7 @@ MODULES = [
     "core/handle.pyx",
     "core/timer.pyx",
     "core/watch.pyx",
+    "core/wakeup.pyx",
     "core/inbox.pyx",
     "core/reactor.pyx",
     "aio/registry.pyx",

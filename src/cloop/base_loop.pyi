@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from cloop.aio.future import Future
 from cloop.api.exits import Exited
-from cloop.api.signals import SignalPipe
 from cloop.core.handle import Handle
 from cloop.core.reactor import Reactor
+from cloop.core.wakeup import Wakeup
 
 _T = TypeVar("_T")
 
@@ -50,13 +50,17 @@ class BaseLoop(Reactor):
     _asyncgens: MutableSet[AsyncGenerator[Any, Any]]
     _asyncgens_shutdown_called: bool
     _signal_handlers: dict[int, Handle]
-    _signal_pipe: SignalPipe | None
     _starts: deque[Future[None]] | None
     _exits: dict[int, Exited]
     _unix_server_sockets: dict[socket, int]
     def _check_running(self) -> None: ...
     def _release(self) -> bool: ...
     def _watched(self) -> dict[int, tuple[object, object]]: ...
+    @property
+    def _wakeup(self) -> Wakeup: ...
+    def _leave_to_parent(self) -> None: ...
     def _follow_overrides(self, own_call_soon: bool, own_time: bool) -> None: ...
 
 def stop_loop_of(future: asyncio.Future[Any]) -> None: ...
+def before_fork() -> None: ...
+def after_fork_in_child() -> None: ...

@@ -6,6 +6,7 @@ what is called once per connection, in Python.
 Derived in its rules and messages from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
+import os
 import sys
 import weakref
 from asyncio import constants, events, futures, tasks
@@ -15,7 +16,11 @@ from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident
 from cloop.aio.future cimport new_future
 from cloop.aio.registry cimport leave_task, register_loop
 from cloop.aio.task cimport check_coroutine, new_task, run_task
-from cloop.core.reactor cimport Reactor
+from cloop.core.reactor cimport CLOSED, INHERITED, Reactor
+from cloop.core.ready cimport Ready
+from cloop.core.wakeup cimport note_main_thread
+
+from cloop.aio.registry import loops
 
 cdef object isfuture = futures.isfuture
 cdef object ensure_future = tasks.ensure_future
@@ -40,7 +45,6 @@ cdef class BaseLoop(Reactor):
     cdef public object _asyncgens
     cdef public bint _asyncgens_shutdown_called
     cdef public dict _signal_handlers
-    cdef public object _signal_pipe
     cdef public object _starts              # children that wait for their start; None: one may start
     cdef public dict _exits                 # PID -> what to call, of children watched by the poller
     cdef public bint equips_streams         # see api/streams
@@ -120,6 +124,9 @@ cdef class BaseLoop(Reactor):
                 self.turn()
                 if self.stopping:
                     break
+            if self.closed:
+                # A callback forked, and this is the child.
+                self.check_closed()
         finally:
             self._run_forever_cleanup()
 
@@ -157,6 +164,7 @@ cdef class BaseLoop(Reactor):
     def _run_forever_setup(self):
         self.check_closed()
         self.check_running()
+        self.wakeup.enter()
         self._set_coroutine_origin_tracking(self.debug)
         self.old_agen_hooks = sys.get_asyncgen_hooks()
         self.thread = PyThread_get_thread_ident()
@@ -172,6 +180,7 @@ cdef class BaseLoop(Reactor):
             self.leave(self)
         self.thread = 0
         self.know_pending()
+        self.wakeup.leave()
         self.poller.leave()
         events._set_running_loop(None)
         self._set_coroutine_origin_tracking(False)
@@ -225,7 +234,7 @@ cdef class BaseLoop(Reactor):
         """Mark the loop closed, drop what it holds and close the poller. Once."""
         if self.thread != 0:
             raise RuntimeError("Cannot close a running event loop")
-        if self.closed:
+        if self.closed == CLOSED:
             return False
         if self.debug:
             logger.debug("Close %r", self)
@@ -235,6 +244,29 @@ cdef class BaseLoop(Reactor):
     def _watched(self):
         """What is watched: a dict of descriptor to (reader's owner, writer's owner)."""
         return self.watches.snapshot()
+
+    @property
+    def _wakeup(self):
+        return self.wakeup
+
+    def _leave_to_parent(self):
+        """In a forked child: nothing that this loop still does may reach the parent's."""
+        cdef Ready ready = self.ready
+        if self.closed:
+            return
+        self.closed = INHERITED
+        self.wakeup.forget()
+        self.poller.close()
+        # What was to run is the parent's to run. A turn that a callback of this thread has forked in
+        # finds nothing left, and ends.
+        self.ready = Ready()
+        inherited.append((ready, self.at_end))
+        ready.count = 0
+        self.at_end = Ready()
+        self.stopping = True
+        if not self.in_own_thread():
+            self.thread = 0
+        self._unix_server_sockets.clear()
 
     def _follow_overrides(self, own_call_soon, own_time):
         """Schedule through the instance's own call_soon, and measure by its own time()."""
@@ -250,3 +282,30 @@ def stop_loop_of(future):
             # It ended the run itself.
             return
     futures._get_loop(future).stop()
+
+
+# ---- fork(2)
+
+# What a loop in a forked child has not run. Kept, for letting go of it may run code.
+cdef list inherited = []
+
+
+def before_fork():
+    """What the turn's callbacks have left for its end comes before a fork inside of one of them: if
+    it was done later, the child would do it again."""
+    cdef BaseLoop loop
+    running = events._get_running_loop()
+    if isinstance(running, BaseLoop):
+        loop = running
+        if loop.at_end.count:
+            loop.run_at_end()
+
+
+def after_fork_in_child():
+    """The loops of the child's copy of the process stay the parent's."""
+    note_main_thread()
+    for loop in list(loops):
+        loop._leave_to_parent()
+
+
+os.register_at_fork(before=before_fork, after_in_child=after_fork_in_child)

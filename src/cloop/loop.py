@@ -74,15 +74,21 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
 
     def close(self):
         """Drop what is scheduled and free the loop's resources; not while it runs. Idempotent."""
-        if self.is_closed() or self.is_running():
+        if self._closed or self.is_running():
             self._release()
             return
-        self._remove_signal_handlers()
-        self._release()
-        self._executor_shutdown_called = True
-        default_executor, self._default_executor = self._default_executor, None
-        if default_executor is not None:
-            default_executor.shutdown(wait=False)
+        try:
+            self._remove_signal_handlers()
+        finally:
+            self._release()
+            self._executor_shutdown_called = True
+            default_executor, self._default_executor = self._default_executor, None
+            if default_executor is not None:
+                default_executor.shutdown(wait=False)
+
+    def _leave_to_parent(self):
+        super()._leave_to_parent()
+        signals.leave_runner(self)
 
     @property
     def _selector(self):
@@ -109,6 +115,8 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     add_signal_handler = signals.add_signal_handler
     remove_signal_handler = signals.remove_signal_handler
     _remove_signal_handlers = signals.remove_all
+    _handle_signal = signals.handle_signal
+    _check_signal = staticmethod(signals.check_signal)
 
     # ---- Processes
     subprocess_exec = processes.subprocess_exec

@@ -102,6 +102,15 @@ static inline void cloop_drop_instance_dict(PyObject *object) {
   if (dict != NULL) Py_CLEAR(*dict);
 }
 
+/* The wake-up descriptor of signals, by a function that 3.11 and 3.12 declare and do not export. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define CLOOP_CAN_SWAP_WAKEUP_FD 1
+#define cloop_swap_wakeup_fd(fd) PySignal_SetWakeupFd(fd)
+#else
+#define CLOOP_CAN_SWAP_WAKEUP_FD 0
+#define cloop_swap_wakeup_fd(fd) (-1)
+#endif
+
 /* A lock that exists only where several threads run Python at once; elsewhere the GIL is it. */
 #ifdef Py_GIL_DISABLED
 typedef PyMutex cloop_mutex;

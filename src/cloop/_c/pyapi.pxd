@@ -52,6 +52,11 @@ cdef extern from "compat.h":
     void CLOOP_LOCK(cloop_mutex *mutex)
     void CLOOP_UNLOCK(cloop_mutex *mutex)
 
+    # Sets the wake-up descriptor of signals without a look at it, so without a system call; returns the
+    # one that was set. Only where there is such a thing.
+    const bint CLOOP_CAN_SWAP_WAKEUP_FD
+    int cloop_swap_wakeup_fd(int fd)
+
     void cloop_drop_instance_dict(object o)
     bint cloop_has_weakrefs(PyObject *object)
     void cloop_track(PyObject *object)

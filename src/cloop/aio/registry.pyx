@@ -38,7 +38,8 @@ cdef dict current_tasks = {} if in_thread_state else tasks._current_tasks
 cdef object swap_in_thread_state = getattr(tasks, "_swap_current_task", None)
 cdef object enter_foreign = tasks._enter_task
 
-cdef object loops = weakref.WeakSet()
+# All loops of the process.
+loops = weakref.WeakSet()
 
 
 cdef NoResult enter_task(Reactor loop, object task) except NoResult.EXC:

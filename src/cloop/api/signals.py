@@ -1,22 +1,20 @@
 """Signal handlers that run in the loop.
 
-The interpreter writes the number of a signal into a pipe (signal.set_wakeup_fd), which wakes the
-loop; the pipe is there only while there are handlers.
+The interpreter writes the number of a signal into the loop's pipe (signal.set_wakeup_fd; see
+core/wakeup), where the loop reads it.
 
 Derived from CPython's asyncio/unix_events.py (PSF License Agreement).
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
-import os
 import signal
 import sys
 import warnings
 from asyncio import coroutines
-from asyncio.log import logger
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING, TypeVarTuple
 
 from cloop.core.handle import Handle
@@ -26,52 +24,25 @@ if TYPE_CHECKING:
 
 _Ts = TypeVarTuple("_Ts")
 
-READ_SIZE = 4096
+# A pipe with as many numbers in it may have been full, and some have been lost.
+MAYBE_FULL = 4096
 
 # 3.14 deprecates the public one and has a private one of its own.
 iscoroutinefunction = getattr(coroutines, "_iscoroutinefunction", coroutines.iscoroutinefunction)
 
 
-class SignalPipe:
-    """The pipe of one loop, and the wake-up descriptor that was set before."""
-
-    def __init__(self, loop: Loop) -> None:
-        self.reader, self.writer = os.pipe()
-        try:
-            os.set_blocking(self.reader, False)
-            os.set_blocking(self.writer, False)
-            # Raises ValueError outside of the main thread: then no handler can be added.
-            self.previous = signal.set_wakeup_fd(self.writer)
-        except BaseException:
-            self.close_fds()
-            raise
-        loop.add_reader(self.reader, read_signals, loop)
-
-    def close(self, loop: Loop) -> None:
-        """Give the wake-up descriptor back and close the pipe."""
-        try:
-            signal.set_wakeup_fd(self.previous)
-        except (ValueError, OSError) as exc:
-            logger.info("set_wakeup_fd(%s) failed: %s", self.previous, exc)
-        loop.remove_reader(self.reader)
-        self.close_fds()
-
-    def close_fds(self) -> None:
-        os.close(self.reader)
-        os.close(self.writer)
-
-
 def read_signals(loop: Loop) -> None:
     """Schedule the handlers of the signals that arrived."""
-    pipe = loop._signal_pipe
-    if pipe is None:
-        return
-    try:
-        numbers = os.read(pipe.reader, READ_SIZE)
-    except (BlockingIOError, InterruptedError):
-        return
+    wakeup = loop._wakeup
+    # Before the look into the pipe, where what comes after this is.
+    noted = set(wakeup.noted)
+    wakeup.noted.difference_update(noted)
+    numbers = wakeup.read()
     for number in numbers:
         handle_signal(loop, number)
+    if len(numbers) >= MAYBE_FULL:
+        for number in noted.difference(numbers):
+            handle_signal(loop, number)
 
 
 def handle_signal(loop: Loop, sig: int) -> None:
@@ -80,13 +51,9 @@ def handle_signal(loop: Loop, sig: int) -> None:
     if handle is None:
         return  # removed meanwhile
     if handle.cancelled():
-        remove_signal_handler(loop, sig)
+        loop.remove_signal_handler(sig)
     else:
         loop._add_callback(handle)
-
-
-def ignore_in_interpreter(signum: int, frame: FrameType | None) -> None:
-    """The handler that Python sees; what is to be done is done by the loop."""
 
 
 def check_signal(sig: int) -> None:
@@ -108,21 +75,19 @@ def add_signal_handler(loop: Loop, sig: int, callback: Callable[[*_Ts], object],
     check_signal(sig)
     loop._check_closed()
     try:
-        if loop._signal_pipe is None:
-            loop._signal_pipe = SignalPipe(loop)
-        else:
-            # Somebody else may have set it meanwhile; and it tells which thread this is.
-            signal.set_wakeup_fd(loop._signal_pipe.writer)
+        # Each time: somebody else may have set another one; and it tells which thread this is.
+        loop._wakeup.hold(Handle(read_signals, (loop,), loop, None))
     except (ValueError, OSError) as exc:
         raise RuntimeError(str(exc)) from exc
     loop._signal_handlers[sig] = Handle(callback, args, loop, None)
     try:
-        signal.signal(sig, ignore_in_interpreter)
+        # What is to be done is done by the loop, which is told by the wake-up descriptor.
+        signal.signal(sig, loop._wakeup.noted)
         # System calls go on where the signal interrupted them.
         signal.siginterrupt(sig, False)
     except OSError as exc:
         del loop._signal_handlers[sig]
-        drop_pipe_if_unused(loop)
+        let_go_if_unused(loop)
         if exc.errno == errno.EINVAL:
             raise RuntimeError(f"sig {sig} cannot be caught") from exc
         raise
@@ -143,25 +108,34 @@ def remove_signal_handler(loop: Loop, sig: int) -> bool:
             raise RuntimeError(f"sig {sig} cannot be caught") from exc
         raise
     finally:
-        drop_pipe_if_unused(loop)
+        let_go_if_unused(loop)
     return True
 
 
-def drop_pipe_if_unused(loop: Loop) -> None:
-    """Close the pipe with the last handler."""
-    if not loop._signal_handlers and loop._signal_pipe is not None:
-        pipe, loop._signal_pipe = loop._signal_pipe, None
-        pipe.close(loop)
+def let_go_if_unused(loop: Loop) -> None:
+    """Give the wake-up descriptor back with the last handler."""
+    if not loop._signal_handlers:
+        loop._wakeup.let_go()
 
 
 def remove_all(loop: Loop) -> None:
-    """What close() does with the handlers that are left."""
+    """What close() does with the handlers that are left.
+
+    All of them are given up, and the first error is raised: outside of the main thread, where the
+    process's handlers can't be changed, that is ValueError.
+    """
     if not loop._signal_handlers:
         # At the very end of the interpreter, nothing that this module imports is there any more.
         return
+    failure = None
     if not sys.is_finalizing():
         for sig in list(loop._signal_handlers):
-            remove_signal_handler(loop, sig)
+            try:
+                loop.remove_signal_handler(sig)
+            except (ValueError, OSError, RuntimeError) as exc:
+                failure = failure or exc
+        if failure is not None:
+            raise failure
     else:
         warnings.warn(
             f"Closing the loop {loop!r} on interpreter shutdown stage, skipping signal handlers removal",
@@ -170,4 +144,14 @@ def remove_all(loop: Loop) -> None:
             stacklevel=2,
         )
         loop._signal_handlers.clear()
-        drop_pipe_if_unused(loop)
+        let_go_if_unused(loop)
+
+
+def leave_runner(loop: Loop) -> None:
+    """In a forked child: Ctrl-C is KeyboardInterrupt, and no longer the Runner's, which would have
+    the loop cancel its main task."""
+    handler = signal.getsignal(signal.SIGINT)
+    method = getattr(handler, "func", None)
+    runner = getattr(method, "__self__", None)
+    if isinstance(runner, asyncio.Runner) and runner._loop is loop:  # type: ignore[attr-defined]
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,6 +13,7 @@ from cloop.core.inbox cimport Inbox
 from cloop.core.ready cimport Ready, run_t
 from cloop.core.ring cimport Node
 from cloop.core.timer cimport TimerHandle, TimerHeap
+from cloop.core.wakeup cimport Wakeup
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport Poller
 
@@ -21,6 +22,11 @@ from cloop.poll.poller cimport Poller
 # collection of everything is about to begin.
 cdef enum:
     MANY_HANDLES = 256
+
+# What becomes of a loop.
+cdef enum:
+    CLOSED = 1
+    INHERITED = 2    # the copy in a forked child of a loop that was open: it works no more
 
 # Ends the stay in a task: see Reactor.current.
 ctypedef NoResult (*leave_t)(Reactor reactor) except NoResult.EXC
@@ -31,10 +37,11 @@ cdef class Reactor:
         TimerHeap timers
         WatchTable watches
         Inbox inbox
+        Wakeup wakeup
         Poller poller
 
         unsigned long thread       # ident of the thread that runs the loop; 0 while nobody does
-        bint closed
+        int closed                 # 0, CLOSED or INHERITED
         bint stopping
         bint debug
         # True where a subclass or the instance has its own call_soon or time: then every entry

@@ -17,10 +17,9 @@ Derived in its rules and messages from CPython's asyncio/base_events.py and sele
 """
 
 import gc
-import os
 import sys
 import weakref
-from asyncio import base_events, coroutines, events
+from asyncio import base_events, coroutines
 from asyncio.tasks import Task
 
 from cpython.long cimport PyLong_AsDouble
@@ -75,17 +74,6 @@ def track_before_collection(phase, info):
             (<Reactor>loop).track_all()
 
 
-def _before_fork():
-    """What the turn's callbacks have left for its end comes before a fork inside of one of them: if
-    it was done later, the child would do it again."""
-    loop = events._get_running_loop()
-    if isinstance(loop, Reactor) and (<Reactor>loop).at_end.count:
-        (<Reactor>loop).run_at_end()
-
-
-os.register_at_fork(before=_before_fork)
-
-
 # The same function called without a check after it: run_ready looks at the result itself, so that
 # the owner is released on either way without a try.
 ctypedef NoResult (*quiet_run_t)(object owner) noexcept
@@ -106,6 +94,7 @@ cdef class Reactor:
         self.timers = TimerHeap()
         self.watches = WatchTable(self.poller)
         self.inbox = Inbox(self.poller)
+        self.wakeup = Wakeup(self.watches)
         self.slow_callback_duration = 0.1
         init_ring(&self.tasks)
 
@@ -204,6 +193,9 @@ cdef class Reactor:
         return self.thread != 0 and self.thread == PyThread_get_thread_ident()
 
     cdef NoResult check_closed(self) except NoResult.EXC:
+        if self.closed == INHERITED:
+            raise RuntimeError("The event loop was made before a fork, by the parent process, and can "
+                               "only be used there: make a new one")
         if self.closed:
             raise RuntimeError("Event loop is closed")
         return NoResult.OK
@@ -233,7 +225,7 @@ cdef class Reactor:
             if self.timers.count:
                 timeout_ns = self.until_first()
         self.turns += 1
-        if timeout_ns != 0 or self.watches.count or self.turns % TURNS_PER_BREATH == 0:
+        if timeout_ns != 0 or self.watches.count > self.watches.quiet or self.turns % TURNS_PER_BREATH == 0:
             self.poll(timeout_ns)
         if self.inbox.has_any():
             self.inbox.drain(self.ready)
@@ -258,24 +250,30 @@ cdef class Reactor:
 
     cdef NoResult poll(self, ns_t timeout_ns) except NoResult.EXC:
         cdef int i, n
-        if timeout_ns == 0:
+        cdef bint may_sleep = timeout_ns != 0
+        if not may_sleep:
             if self.turns % TURNS_PER_BREATH == 0:
                 with nogil:
                     pass
         else:
             # A signal that came since a callback in C ran has not been seen by the interpreter.
             PyErr_CheckSignals()
+            self.wakeup.take()
             if (self.ready.count or self.at_end.count or self.stopping
                     or not self.inbox.fall_asleep()):
                 timeout_ns = 0
-        n = self.poller.wait(timeout_ns)
+        try:
+            n = self.poller.wait(timeout_ns)
+        finally:
+            if may_sleep:
+                self.wakeup.give_back()
         self.inbox.awake()
-        if timeout_ns != 0 or self.turns % TURNS_PER_BREATH == 0:
-            # A signal may have ended the wait; and handlers in Python run here now and then also
-            # where no callback executes bytecode.
-            PyErr_CheckSignals()
         for i in range(n):
             self.watches.fire(&self.poller.fired[i], self.ready)
+        if may_sleep or self.turns % TURNS_PER_BREATH == 0:
+            # A signal may have ended the wait; and handlers in Python run here now and then also
+            # where no callback executes bytecode. What fired is safe by now: a handler may raise.
+            PyErr_CheckSignals()
         return NoResult.OK
 
     cdef NoResult expire(self) except NoResult.EXC:
@@ -502,18 +500,19 @@ cdef class Reactor:
         self.stopping = True
 
     def is_closed(self):
-        """Whether close() was called."""
-        return self.closed
+        """Whether close() was called, or this is the copy in a forked child, which works no more."""
+        return self.closed != 0
 
     cdef NoResult release(self) except NoResult.EXC:
         """Drop all entries, timers and watches, and close the poller."""
-        self.closed = True
+        self.closed = CLOSED
         self.unhook()
         self.ready.clear()
         self.at_end.clear()
         self.inbox.waiting.clear()
         self.timers.clear()
         self.watches.clear()
+        self.wakeup.close()
         self.poller.close()
         return NoResult.OK
 
@@ -549,7 +548,7 @@ cdef class Reactor:
 
     @property
     def _closed(self):
-        return self.closed
+        return self.closed == CLOSED
 
     @property
     def _clock_resolution(self):

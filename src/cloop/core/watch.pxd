@@ -36,6 +36,7 @@ cdef class WatchTable:
         # transport that claims the descriptor; None where there is none.
         list owners
         readonly int count   # descriptors with interest
+        int quiet            # of these, how many there is no need to look at while the loop is busy
         dict files           # descriptor -> the file object it was given as, kept open
 
         # Wait for a direction (READ or WRITE); replaces an earlier entry and returns its owner, or

@@ -18,9 +18,12 @@ What the kernel does, and what follows:
   nanoseconds. Where it is missing or forbidden (ENOSYS, and EPERM under old container filters),
   epoll_wait gets its milliseconds rounded up, for a timer may be late and never early.
 * A thread's time-outs may come late by its timer slack, 50 us unless somebody chose otherwise, so
-  that the kernel can serve several at once. While a thread runs a loop its slack is 1 us, for a
-  sleep of a millisecond to be one; it is what it was when the loop stops. Time-outs of more than a
-  millisecond get a thousandth of their length from the kernel anyway.
+  that the kernel can serve several at once. In a short wait the slack is 1 us, for a sleep of a
+  millisecond to be one; and in the wait only, for threads and children that a callback starts
+  inherit it for good. Time-outs of more than a millisecond get a thousandth of their length from the
+  kernel anyway.
+* The set belongs to the open file description, which a forked child shares: what it changes is
+  changed for its parent. So the child closes its copies before it does anything else.
 * Level-triggered: one wait for all that is ready, no state to lose when a callback reads less than
   there is. The loop changes interest rarely, so there is nothing to win by edges.
 """
@@ -64,9 +67,11 @@ from cloop.poll.poller cimport READ, WRITE, Fired, Poller
 cdef enum:
     MAX_EVENTS = 1024
 
-# The timer slack of a thread while it runs a loop.
+# The timer slack of a thread in a wait shorter than SHORT_NS. Of a longer one the usual 50 us are half
+# a percent at most, which are not worth two system calls.
 cdef enum:
     SLACK_NS = 1000
+    SHORT_NS = 10_000_000
 
 # The eventfd's own user data: no descriptor has this number.
 cdef uint64_t WAKER = <uint64_t>-1
@@ -168,8 +173,11 @@ cdef class EpollPoller(Poller):
             # Returns at once, so giving up the GIL would cost more than it gives.
             n = epoll_wait(self.epfd, self.events, MAX_EVENTS, 0)
         elif self.have_pwait2 and timeout_ns > 0:
-            with nogil:
-                n = cloop_epoll_pwait2(self.epfd, self.events, MAX_EVENTS, timeout_ns)
+            if self.slack_ns and timeout_ns < SHORT_NS:
+                n = self.wait_short(timeout_ns)
+            else:
+                with nogil:
+                    n = cloop_epoll_pwait2(self.epfd, self.events, MAX_EVENTS, timeout_ns)
         else:
             n = self.wait_ms(timeout_ns)
         if n < 0:
@@ -181,12 +189,15 @@ cdef class EpollPoller(Poller):
     cdef void enter(self) noexcept:
         cdef int slack_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0)
         self.slack_ns = slack_ns if slack_ns > SLACK_NS else 0
-        if self.slack_ns:
-            prctl(PR_SET_TIMERSLACK, <unsigned long>SLACK_NS, 0, 0, 0)
 
-    cdef void leave(self) noexcept:
-        if self.slack_ns:
+    cdef int wait_short(self, ns_t timeout_ns) noexcept:
+        """A wait that ends in time."""
+        cdef int n
+        with nogil:
+            prctl(PR_SET_TIMERSLACK, <unsigned long>SLACK_NS, 0, 0, 0)
+            n = cloop_epoll_pwait2(self.epfd, self.events, MAX_EVENTS, timeout_ns)
             prctl(PR_SET_TIMERSLACK, <unsigned long>self.slack_ns, 0, 0, 0)
+        return n
 
     cdef int wait_ms(self, ns_t timeout_ns) noexcept:
         """epoll_wait with the time-out in milliseconds, rounded up."""
