@@ -14,11 +14,11 @@ from cpython.object cimport PyObject
 from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.string cimport memchr, memcpy, memmove
 
-from cloop._c.pyapi cimport CLOOP_DEBUG, Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
+from cloop._c.pyapi cimport CLOOP_DEBUG, CLOOP_HAS_GIL, Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
 from cloop.aio.future cimport PENDING, new_future
 from cloop.core.counts cimport register
 from cloop.transports.receiver cimport MOST
-from cloop.transports.scratch cimport CLOOP_CAN_REUSE, bytes_memory, set_size
+from cloop.transports.scratch cimport bytes_memory, set_size
 
 cdef extern from *:
     """
@@ -120,7 +120,7 @@ cdef class Intake(Receiver):
     cdef bint settle(self) except -1:
         if self.shown is None:
             return True
-        if Py_REFCNT(<PyObject *>self.shown) != 1 or not CLOOP_CAN_REUSE:
+        if Py_REFCNT(<PyObject *>self.shown) != 1 or not CLOOP_HAS_GIL:
             return False
         cdef bytearray shown = self.shown
         self.shown = None
@@ -141,7 +141,7 @@ cdef class Intake(Receiver):
     cdef char *reserve(self, Py_ssize_t room) except NULL:
         cdef Py_ssize_t size = self.end - self.start
         cdef Py_ssize_t capacity = size + room
-        cdef bint own = self.block != NULL and Py_REFCNT(self.block) == 1 and CLOOP_CAN_REUSE
+        cdef bint own = self.block != NULL and Py_REFCNT(self.block) == 1 and CLOOP_HAS_GIL
         if own and self.end + room <= self.capacity:
             return bytes_memory(self.block) + self.end
         if own and capacity <= self.capacity and size <= self.start:
@@ -161,7 +161,7 @@ cdef class Intake(Receiver):
         """What is unread is in a block of this capacity, of our own."""
         cdef PyObject *block
         cdef Py_ssize_t size = self.end - self.start
-        if self.start == 0 and self.block != NULL and Py_REFCNT(self.block) == 1 and CLOOP_CAN_REUSE:
+        if self.start == 0 and self.block != NULL and Py_REFCNT(self.block) == 1 and CLOOP_HAS_GIL:
             self.end = 0
             _PyBytes_Resize(&self.block, capacity)
         else:
