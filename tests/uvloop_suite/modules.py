@@ -31,9 +31,15 @@ MODULES = (
 STAND_IN = Path(__file__).with_name("stand_in")
 
 
-def run(module: str, loop: str, **settings: object) -> Outcome:
-    """Run one module on a loop; the settings are fields of Order."""
+def run(module: str, loop: str, implementation: str | None = None, **settings: object) -> Outcome:
+    """Run one module on a loop, which the tests take for `implementation`; the settings are of Order."""
     sources = str(fetch())
     path = os.pathsep.join([str(STAND_IN), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    env = {**os.environ, "PYTHONPATH": path, "CLOOP_UVLOOP_SUITE": loop, "CLOOP_UVLOOP_SDIST": sources}
+    env = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "CLOOP_UVLOOP_SUITE": loop,
+        "CLOOP_UVLOOP_SUITE_AS": implementation or loop,
+        "CLOOP_UVLOOP_SDIST": sources,
+    }
     return run_module(module, loop, env=env, child="tests.uvloop_suite.child", **settings)
