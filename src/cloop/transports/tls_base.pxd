@@ -48,10 +48,8 @@ cdef class TlsBase(Receiver):
         object context         # ssl.SSLContext
         bint server_side
         object server_hostname
-        bint told              # the handshake is over, and so these are known:
+        bint told              # the handshake is over, and so this is known:
         object peercert
-        object cipher
-        object compression
 
         object handshake_timeout   # seconds
         object shutdown_timeout

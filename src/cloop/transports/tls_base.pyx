@@ -289,17 +289,15 @@ cdef class TlsBase(Receiver):
         return self.shaken() if done else self.send_out()
 
     cdef NoResult shaken(self) except NoResult.EXC:
-        cdef object sslobj = self.engine.sslobj
+        cdef TlsEngine engine = self.engine
         self.stop_timer()
         self.state = WRAPPED
         try:
-            self.peercert = sslobj.getpeercert()
+            self.peercert = engine.peercert()
         except Exception as exc:
             return self.not_shaken(exc)
         if self.began is not None:
             logger.debug("%r: SSL handshake took %.1f ms", self, (self.loop.time() - self.began) * 1e3)
-        self.cipher = sslobj.cipher()
-        self.compression = sslobj.compression()
         self.told = True
         if self.known == INIT:
             self.known = MADE
@@ -570,8 +568,9 @@ cdef class TlsBase(Receiver):
     def _extra(self):
         extra = {} if self.context is None else {"sslcontext": self.context}
         if self.told:
-            extra.update(peercert=self.peercert, cipher=self.cipher, compression=self.compression,
-                         ssl_object=self.engine.sslobj)
+            sslobj = self.engine.sslobj
+            extra.update(peercert=self.peercert, cipher=sslobj.cipher(), compression=sslobj.compression(),
+                         ssl_object=sslobj)
         return extra
 
     def _feed(self, data):

@@ -49,6 +49,9 @@ cdef class TlsEngine:
         bint shake_hands(self) except -1
         bint shut_down(self) except -1
 
+        # What SSLObject.getpeercert() returns.
+        object peercert(self)
+
 @cython.final
 cdef class ObjectEngine(TlsEngine):
     pass

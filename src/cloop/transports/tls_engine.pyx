@@ -45,6 +45,7 @@ cdef:
     get_pointer_t SSL_get_SSL_CTX
     get_pointer_t SSL_get_rbio
     get_pointer_t SSL_get_wbio
+    get_pointer_t SSL_get0_peer_certificate  # NULL before OpenSSL 3.0
     clear_error_t ERR_clear_error
     peek_error_t ERR_peek_last_error
     error_string_t ERR_reason_error_string
@@ -118,6 +119,9 @@ cdef class TlsEngine:
         except again_errors:
             return False
         return True
+
+    cdef object peercert(self):
+        return self.sslobj.getpeercert()
 
 
 cdef class ObjectEngine(TlsEngine):
@@ -223,6 +227,12 @@ cdef class DirectEngine(TlsEngine):
         # -1: it is empty.
         return max(n, 0)
 
+    cdef object peercert(self):
+        # A client, as a rule, has none.
+        if SSL_get0_peer_certificate != NULL and SSL_get0_peer_certificate(self.ssl) == NULL:
+            return None
+        return TlsEngine.peercert(self)
+
     cdef Py_ssize_t unread(self) except -1:
         return BIO_ctrl_pending(self.rbio)
 
@@ -275,7 +285,7 @@ cdef NoResult load() except NoResult.EXC:
     """Find OpenSSL's functions. Raises LookupError where they are hidden."""
     global SSL_do_handshake, SSL_read_ex, SSL_write_ex, SSL_get_error, SSL_get_shutdown, SSL_get_ex_data
     global SSL_get_SSL_CTX, SSL_get_rbio, SSL_get_wbio, ERR_clear_error, ERR_peek_last_error
-    global ERR_reason_error_string, BIO_read, BIO_write, BIO_ctrl_pending
+    global SSL_get0_peer_certificate, ERR_reason_error_string, BIO_read, BIO_write, BIO_ctrl_pending
     cdef str path = getattr(_ssl, "__file__", None) or ""
     # That of an extension which is loaded already, or none.
     cdef void *library = dlopen(os.fsencode(path), RTLD_NOW | RTLD_NOLOAD) if path else NULL
@@ -290,6 +300,7 @@ cdef NoResult load() except NoResult.EXC:
     SSL_get_SSL_CTX = <get_pointer_t>address(library, "SSL_get_SSL_CTX")
     SSL_get_rbio = <get_pointer_t>address(library, "SSL_get_rbio")
     SSL_get_wbio = <get_pointer_t>address(library, "SSL_get_wbio")
+    SSL_get0_peer_certificate = <get_pointer_t>dlsym(library, "SSL_get0_peer_certificate")
     ERR_clear_error = <clear_error_t>address(library, "ERR_clear_error")
     ERR_peek_last_error = <peek_error_t>address(library, "ERR_peek_last_error")
     ERR_reason_error_string = <error_string_t>address(library, "ERR_reason_error_string")
