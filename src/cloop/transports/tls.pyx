@@ -374,6 +374,8 @@ cdef class TlsTransport(TlsBase):
                         break
             else:
                 data = self.engine.outgoing.read()
-                if data:
+                if data and stream is not None:
+                    stream.put(<bytes>data, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+                elif data:
                     self.transport.write(data)
         return self.control_writing()
