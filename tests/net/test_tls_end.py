@@ -285,6 +285,86 @@ def test_errors_in_data_received(run, reports):
     error.__traceback__ = None
 
 
+IN_READING = "Fatal error on SSL protocol"
+BELOW = "Fatal error: protocol.buffer_updated() call failed."
+# What the exception handler is told of an exception of the protocol's, and whether the connection ends by it.
+OUTCOMES = {
+    "connection_made": (BELOW, True),
+    "data_received": (IN_READING, True),
+    "get_buffer": (IN_READING, True),
+    "buffer_updated": (IN_READING, True),
+    "eof_received": ("Error calling eof_received()", True),
+    "pause_writing": ("protocol.pause_writing() failed", False),
+    "resume_writing": ("protocol.resume_writing() failed", False),
+}
+
+
+class InABuffer(Recorder, asyncio.BufferedProtocol):
+    """Has a buffer filled."""
+
+    def get_buffer(self, size_hint):
+        self.buffer = memoryview(bytearray(1000))
+        return self.buffer
+
+    def buffer_updated(self, size):
+        self.data += self.buffer[:size]
+
+
+@pytest.mark.parametrize("where", OUTCOMES)
+@pytest.mark.parametrize("kind", [ZeroDivisionError, OSError, asyncio.CancelledError])
+def test_errors_in_callbacks(run, reports, where, kind):
+    """Who is told of them, and how the connection ends."""
+    message, ends = OUTCOMES[where]
+    raised = kind("of the protocol's")
+
+    def fail(self, *arguments):
+        raise raised
+
+    base = InABuffer if "buffer" in where else Recorder
+    failing = type("Failing", (base,), {where: fail})
+
+    async def main():
+        made = []
+
+        def factory():
+            made.append(failing())
+            return made[-1]
+
+        try:
+            async with with_tls_peer(factory) as (protocol, peer):
+                protocol.transport.set_write_buffer_limits(high=1 << 17)
+                while where.endswith("_writing") and not protocol.transport._protocol_paused:
+                    protocol.transport.write(bytes(50_000))
+                await peer.write(b"x")
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    peer.tls.unwrap()
+                with contextlib.suppress(OSError):
+                    await peer.flush()
+                    # All that is written before the end.
+                    while await read_some(peer.sock):
+                        pass
+                return await asyncio.wait_for(protocol.lost, 5)
+        except kind as error:
+            # The handshake was over, but nobody got the connection.
+            await settle()
+            return error
+
+    error = run(asyncio.wait_for(main(), 20))
+    told = [(each["message"], each["exception"]) for each in reports.take()]
+    assert told == expected_reports(where, kind, message, raised)
+    assert error is (raised if ends else None)
+    raised.__traceback__ = None
+
+
+def expected_reports(where, kind, message, raised):
+    """Nothing of an OSError, which connections may end by; CancelledError is no Exception and passes on."""
+    if where.endswith("_writing") or kind is ZeroDivisionError:
+        return [(message, raised)]
+    if kind is asyncio.CancelledError and where != "eof_received":
+        return [(BELOW, raised)]
+    return []
+
+
 def test_nothing_is_left(run):
     """A connection that is over goes, with its context."""
 
