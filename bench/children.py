@@ -1,4 +1,4 @@
-"""Compare the loops on child processes: how many a second, how long a start halts the loop, bytes through pipes.
+"""Compare the loops on child processes: how many a second, for how long a start halts the loop, pipes.
 
     python -m bench.children
     python -m bench.children --loops cloop,asyncio --rounds 3
@@ -21,6 +21,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from .loops import CLOOP, SCHEDULERS, factory_of, version_of
 from .machine import description
@@ -86,9 +87,9 @@ async def longest_turn(n: int) -> float:
     return longest * 1000
 
 
-async def through_cat(n: int) -> float:
+async def through_cat(n: int, **options: Any) -> float:
     """MB a second that are written to cat and read from it at the same time."""
-    process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+    process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE, **options)
     assert process.stdin is not None and process.stdout is not None
     chunk = bytes(CHUNK_BYTES)
 
@@ -111,6 +112,11 @@ async def through_cat(n: int) -> float:
     return n / 1e6 / taken
 
 
+async def through_large_pipes(n: int) -> float:
+    """The same, with pipes of 1 MiB."""
+    return await through_cat(n, pipesize=1 << 20)
+
+
 @dataclass(frozen=True)
 class Case:
     """What is measured, how much of it in a run, and whether more of it is better."""
@@ -128,6 +134,7 @@ CASES = {
     "burst": Case("200 at once, children/s", all_at_once, MANY),
     "turn": Case("longest turn while 200 start, ms", longest_turn, MANY, more_is_better=False, digits=1),
     "cat": Case("100 MiB through cat, MB/s", through_cat, TRANSFER_BYTES),
+    "large": Case("100 MiB through cat, pipesize=1 MiB, MB/s", through_large_pipes, TRANSFER_BYTES),
 }
 
 Rounds = dict[str, list[dict[str, float]]]  # by case: a dict of loop to figure each round
@@ -140,22 +147,26 @@ def serve(loop_name: str) -> None:
     """In a child: measure the cases that are named on stdin, each answered by a line of JSON."""
     loop = factory_of(loop_name)()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(one_by_one(5))
     for line in sys.stdin:
         case = CASES[line.strip()]
-        print(json.dumps(loop.run_until_complete(case.body(case.n))), flush=True)
+        try:
+            figure = loop.run_until_complete(case.body(case.n))
+        except (NotImplementedError, ValueError):  # it has no such option, or no children at all
+            figure = None
+        print(json.dumps(figure), flush=True)
     loop.close()
 
 
 def ask(process: subprocess.Popen[str], case: str) -> float | None:
-    """One run of a case; None where the loop can't do it, which ends its process."""
+    """One run of a case; None where the loop can't do it, or its process has ended."""
     assert process.stdin is not None and process.stdout is not None
     try:
         process.stdin.write(case + "\n")
         process.stdin.flush()
-        return float(json.loads(process.stdout.readline()))
+        figure: float | None = json.loads(process.stdout.readline())
     except (OSError, ValueError):
         return None
+    return figure
 
 
 @contextmanager
@@ -174,15 +185,16 @@ def serving(loop: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def measure(loops: list[str], rounds: int) -> Rounds:
-    """All rounds. A loop that fails is left out from then on."""
+    """All rounds, after one to warm up."""
     figures: Rounds = {key: [] for key in CASES}
     with ExitStack() as stack:
         processes = {loop: stack.enter_context(serving(loop)) for loop in loops}
         order = list(loops)
+        for loop in order:
+            ask(processes[loop], "sequence")
         for _ in range(rounds):
             for key in CASES:
                 answers = {loop: ask(processes[loop], key) for loop in order}
-                order = [loop for loop in order if answers[loop] is not None]
                 figures[key].append({loop: value for loop, value in answers.items() if value is not None})
             order = order[1:] + order[:1]
     return figures

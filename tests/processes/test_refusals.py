@@ -1,11 +1,12 @@
 """What can't be started is refused in Popen's words, and nothing is left of it."""
 
 import asyncio
-import os
 import subprocess
 import sys
 
 import pytest
+
+from tests.support import no_more_descriptors
 
 NUMBER_TOO_LARGE = 1 << 40
 
@@ -112,8 +113,6 @@ def test_a_shell_refuses(run):
 
 
 def test_no_descriptors_left(run):
-    from tests.support import no_more_descriptors
-
     async def main():
         with no_more_descriptors(), pytest.raises(OSError, match="Too many open files"):
             await asyncio.create_subprocess_exec("true", stdin=subprocess.PIPE)
@@ -146,12 +145,14 @@ loop.run_until_complete(main())
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout == (
-        "refused [('true', ['true', 'x'], '/', {'PATH': '/bin:/usr/bin'}), ('false', ['false'], None, None)]\n"
+        "refused [('true', ['true', 'x'], '/', {'PATH': '/bin:/usr/bin'}), "
+        "('false', ['false'], None, None)]\n"
     )
 
 
 def test_the_first_error_counts(run, files):
     """One that is found but may not be executed, before one that is not there."""
+
     async def main(path):
         with pytest.raises(OSError, match="text") as refused:
             await asyncio.create_subprocess_exec("text", env={"PATH": path})

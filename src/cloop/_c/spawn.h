@@ -84,7 +84,7 @@ static long cloop_move_up(int *fd, int last) {
 }
 
 static long cloop_become(int fd, int number) {
-  if (fd < 0) return 0;
+  if (fd == -1) return 0;
   return fd == number ? cloop_set_inheritable(fd, 1) : cloop_call(SYS_dup3, fd, number, 0, 0);
 }
 

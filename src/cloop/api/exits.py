@@ -134,7 +134,9 @@ class PidFDWatch(Watch):
         except OSError:
             # Linux 5.3 has pidfds; waitid() knows them from 5.4 on.
             return reap(self.pid)
-        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+        assert result is not None  # which it is without WNOHANG
+        status: int = result.si_status
+        return status if result.si_code == os.CLD_EXITED else -status
 
     def is_running(self) -> bool:
         try:

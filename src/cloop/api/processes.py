@@ -42,8 +42,10 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
     """asyncio's transport of a child that is started already."""
 
     _watch: exits.Watch | None = None
+    _proc: Any
+    _pipes: dict[int, Any]
 
-    def _start(self, process: subprocess.Popen[bytes], **_: Any) -> None:
+    def _start(self, *_: Any, process: subprocess.Popen[bytes], **__: Any) -> None:  # type: ignore[override]
         self._proc = process
 
     def _process_exited(self, returncode: int) -> None:
@@ -217,7 +219,8 @@ async def connect(
     options: dict[str, Any],
 ) -> SubprocessTransport:
     """A child whose pipes are connected, and whose exit will be told."""
-    watcher = own_watcher()
+    watcher: Any = own_watcher()
+    active: Any
     with nullcontext() if watcher is None else watcher as active:
         if watcher is not None and not (watcher if PY312 else active).is_active():
             raise RuntimeError(
@@ -260,7 +263,7 @@ def own_watcher() -> Any:
     """A child watcher that the program has set, to be used as asyncio does; None for asyncio's default."""
     if PY314:
         return None
-    policy = asyncio.get_event_loop_policy()
+    policy: Any = asyncio.get_event_loop_policy()
     if type(policy).get_child_watcher is not unix_events._UnixDefaultEventLoopPolicy.get_child_watcher:
         return None
     watcher = policy._watcher

@@ -26,8 +26,7 @@ from cloop.api import exits, spawn
 from cloop.api.exits import Descriptor
 
 if TYPE_CHECKING:
-    from asyncio import Future
-
+    from cloop.aio.future import Future
     from cloop.loop import Loop
 
 REPORT_SIZE = 1000
@@ -102,7 +101,18 @@ class UnseenPopen(subprocess.Popen[bytes]):
     way: Way | None = None
 
     def _execute_child(  # type: ignore[no-untyped-def]
-        self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell, *rest
+        self,
+        args,
+        executable,
+        preexec_fn,
+        close_fds,
+        pass_fds,
+        cwd,
+        env,
+        startupinfo,
+        creationflags,
+        shell,
+        *rest,
     ):
         (p2cread, _, _, c2pwrite, _, errwrite) = pipes = rest[:6]
         restore_signals, gid, gids, uid, umask, new_session, process_group = rest[6:]
@@ -119,7 +129,17 @@ class UnseenPopen(subprocess.Popen[bytes]):
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
             return
         super()._execute_child(  # type: ignore[misc]
-            args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell, *rest
+            args,
+            executable,
+            preexec_fn,
+            close_fds,
+            pass_fds,
+            cwd,
+            env,
+            startupinfo,
+            creationflags,
+            shell,
+            *rest,
         )
 
 
@@ -193,10 +213,10 @@ def search_path(env: Any) -> list[bytes]:
 
 def encode_variable(name: Any, value: Any) -> bytes:
     """A variable of the environment as the kernel has it."""
-    name = os.fsencode(name)
-    if b"=" in name:
+    encoded = os.fsencode(name)
+    if b"=" in encoded:
         raise ValueError("illegal environment variable name")
-    return name + b"=" + os.fsencode(value)
+    return encoded + b"=" + os.fsencode(value)
 
 
 def prepare(args: Any, executable: Any, shell: bool, cwd: Any, env: Any) -> Order | None:

@@ -1,0 +1,222 @@
+"""How the end of a child is noticed, wherever the loop runs and whatever the kernel grants."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.support import PY312, run_turn, running_thread
+
+ROUNDS = 500
+
+
+def test_five_hundred_at_once(run):
+    async def child(number):
+        process = await asyncio.create_subprocess_exec("sh", "-c", f"exit {number % 256}")
+        return await process.wait()
+
+    async def main():
+        return await asyncio.gather(*(child(number) for number in range(ROUNDS)))
+
+    assert run(main()) == [number % 256 for number in range(ROUNDS)]
+
+
+def test_no_thread_and_no_handler(impl, run):
+    if not impl.is_cloop and not PY312:
+        pytest.skip("asyncio waits in threads before 3.12")
+
+    async def main():
+        processes = [await asyncio.create_subprocess_exec("sleep", "60") for _ in range(5)]
+        assert threading.active_count() <= before
+        assert len(os.listdir("/proc/self/task")) <= tasks
+        assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+        for process in processes:
+            process.kill()
+        return [await process.wait() for process in processes]
+
+    before, tasks = threading.active_count(), len(os.listdir("/proc/self/task"))
+    assert run(main()) == [-signal.SIGKILL] * 5
+
+
+def test_in_another_thread(loop_factory):
+    async def main():
+        process = await asyncio.create_subprocess_exec("cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        out, _ = await process.communicate(b"through")
+        return out, process.returncode
+
+    def in_thread():
+        loop = loop_factory()
+        results.append(loop.run_until_complete(main()))
+
+    results = []
+    with running_thread(in_thread), running_thread(in_thread), running_thread(in_thread):
+        pass
+    assert results == [(b"through", 0)] * 3
+
+
+def test_two_loops_with_children_of_their_own(loop_factory):
+    async def child(code):
+        return await asyncio.create_subprocess_exec("sh", "-c", f"read x; exit {code}", stdin=subprocess.PIPE)
+
+    async def end(process):
+        process.stdin.write(b"\n")
+        return await process.wait()
+
+    one, other = loop_factory(), loop_factory()
+    first, second = one.run_until_complete(child(1)), other.run_until_complete(child(2))
+    assert other.run_until_complete(end(second)) == 2
+    assert one.run_until_complete(end(first)) == 1
+
+
+def test_a_child_outlives_its_loop(impl):
+    """It is not killed, and what is left of its transport does no harm."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio leaves the pidfd open")
+    loop = impl.new_event_loop()
+
+    async def main():
+        return await asyncio.create_subprocess_exec("sh", "-c", "read x; exit 6", stdin=reader)
+
+    reader, writer = os.pipe()
+    process = loop.run_until_complete(main())
+    loop.close()
+    os.close(reader)
+    os.write(writer, b"\n")
+    os.close(writer)
+    assert os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1]) == 6
+    process._transport._proc.returncode = 6
+    process._transport._closed = True
+
+
+def test_the_loop_stands_still_meanwhile(loop):
+    async def main():
+        return await asyncio.create_subprocess_exec(
+            "sh", "-c", "read x; exit 3", stdin=reader, stdout=subprocess.PIPE
+        )
+
+    reader, writer = os.pipe()
+    process = loop.run_until_complete(main())
+    os.close(reader)
+    os.write(writer, b"\n")
+    os.close(writer)
+    # Longer than the child needs, which is over when the loop goes on.
+    time.sleep(0.1)
+    run_turn(loop)
+    assert loop.run_until_complete(process.wait()) == 3
+    assert loop.run_until_complete(process.communicate()) == (b"", None)
+
+
+def test_a_pid_that_somebody_else_has_waited_for_is_not_signalled(impl, run, caplog):
+    if not impl.is_cloop:
+        pytest.skip("asyncio signals whoever has the PID")
+
+    async def main():
+        process = await asyncio.create_subprocess_exec("sleep", "60")
+        os.kill(process.pid, signal.SIGKILL)
+        os.waitpid(process.pid, 0)
+        # As if the kernel had given the number to another process: our own is what a signal would hit.
+        process._transport._proc.pid = os.getpid()
+        process.terminate()
+        return await process.wait()
+
+    caught = []
+    handler = signal.signal(signal.SIGTERM, lambda *args: caught.append(args))
+    try:
+        assert run(main()) == 255
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert caught == []
+    caplog.clear()
+
+
+# What the kernel grants is taken away by seccomp(2), in a process of its own.
+FORBID = """
+import asyncio, ctypes, errno, os, signal, struct, subprocess, sys, threading
+
+def forbid(number, argument=None):
+    # struct sock_filter: load the number; deny; else allow
+    deny = struct.pack("HBBI", 0x06, 0, 0, 0x00050000 | errno.EPERM)
+    allow = struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)
+    code = struct.pack("HBBI", 0x20, 0, 0, 0)
+    if argument is None:
+        code += struct.pack("HBBI", 0x15, 0, 1, number) + deny + allow
+    else:
+        code += struct.pack("HBBI", 0x15, 0, 3, number) + struct.pack("HBBI", 0x20, 0, 0, 16)
+        code += struct.pack("HBBI", 0x15, 0, 1, argument) + deny + allow
+    memory = ctypes.create_string_buffer(code)
+    program = struct.pack("HP", len(code) // 8, ctypes.addressof(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0
+    assert libc.prctl(22, 2, program, 0, 0) == 0, ctypes.get_errno()
+
+PIDFD_OPEN = 434
+CLONE = {"x86_64": 56}.get(os.uname().machine, 220)
+CLONE_VM_SIGCHLD = 0x111
+
+async def child(command, **options):
+    process = await asyncio.create_subprocess_shell(command, **options)
+    out, _ = await process.communicate()
+    return process.returncode, out
+
+async def main():
+    PIPE = subprocess.PIPE
+    many = await asyncio.gather(*(child(f"echo {i}; exit {i}", stdout=PIPE) for i in range(50)))
+    assert many == [(i, b"%d\\n" % i) for i in range(50)], many
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    process.kill()
+    assert await process.wait() == -signal.SIGKILL
+    try:
+        await asyncio.create_subprocess_exec("/no/such")
+    except FileNotFoundError:
+        print("done")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="seccomp is Linux's")
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "forbid(PIDFD_OPEN)",
+        "forbid(CLONE, CLONE_VM_SIGCHLD)",
+        "forbid(PIDFD_OPEN); forbid(CLONE, CLONE_VM_SIGCHLD)",
+    ],
+)
+def test_where_the_kernel_forbids_it(impl, forbidden, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"{FORBID}\n{forbidden}\nimport {impl.name} as impl\n"
+        "loop = impl.new_event_loop()\nloop.run_until_complete(main())\nloop.close()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "error", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.stdout, result.stderr, result.returncode) == ("done\n", "", 0)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="seccomp is Linux's")
+def test_a_loop_that_is_closed_before_a_child_without_a_pidfd_is_over(impl, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"{FORBID}\nforbid(PIDFD_OPEN)\nimport {impl.name} as impl, time\n"
+        "loop = impl.new_event_loop()\n"
+        "reader, writer = os.pipe()\n"
+        "start = asyncio.create_subprocess_exec('sh', '-c', 'read x', stdin=reader)\n"
+        "process = loop.run_until_complete(start)\n"
+        "loop.close()\n"
+        "os.write(writer, b'x\\n')\n"
+        "while threading.active_count() > 1: time.sleep(0.001)\n"
+        "process._transport._proc.returncode = 0\n"
+        "process._transport._closed = True\n"
+        "try: os.waitpid(-1, 0)\n"
+        "except ChildProcessError: print('reaped')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.stdout == "reaped\n", result.stderr
+    assert "that handles pid" in result.stderr and "is closed" in result.stderr
