@@ -101,6 +101,7 @@ MODULES = [
     "transports/listener.pyx",
     "transports/datagram.pyx",
     "transports/tls_engine.pyx",
+    "transports/tls_flow.pyx",
     "transports/tls_base.pyx",
     "transports/tls.pyx",
     "transports/tls_accept.pyx",

@@ -18,9 +18,7 @@ FOLDERS = ("src", "tests", "bench", "examples")
 LANGUAGES = (".py", ".pyi", ".pyx", ".pxd", ".h", ".c")
 
 # "path" or "path function" -> why it may be longer. Short lists are read.
-EXCEPTIONS: dict[str, str] = {
-    "src/cloop/transports/tls_base.pyx": "its flow control is to become a file of its own",
-}
+EXCEPTIONS: dict[str, str] = {}
 
 # The beginning of a function in Cython; a line that also ends it, without a colon, only declares.
 CYTHON_HEAD = re.compile(r"^(?P<indent>[ ]*)(?:def|cdef|cpdef)\b(?! class\b)[^=\n]*?(?P<name>\w+)\(")

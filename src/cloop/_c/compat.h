@@ -249,6 +249,13 @@ static inline void cloop_push(int fd) { (void)fd; }
 #define MSG_NOSIGNAL 0 /* macOS: SO_NOSIGPIPE; and CPython ignores SIGPIPE */
 #endif
 
+/* sendmsg of nothing but bytes, to where the socket is connected to. */
+static inline ssize_t cloop_send_vector(int fd, struct iovec *vector, int count, int flags) {
+  struct msghdr message = {.msg_iov = vector};
+  message.msg_iovlen = count;
+  return sendmsg(fd, &message, flags | MSG_NOSIGNAL);
+}
+
 /* The descriptor of a socket.socket: the first field of PySocketSockObject since Python 2. It is -1
  * once the socket was closed or detached. */
 struct cloop_socket_head {

@@ -102,6 +102,7 @@ cdef extern from "compat.h" nogil:
     enum:
         CLOOP_MSG_MORE
     void cloop_push(int fd)
+    ssize_t cloop_send_vector(int fd, iovec *vector, int count, int flags)
     int cloop_accept(int fd, sockaddr *address, socklen_t *length)
 
     # Many messages in one system call; where there is no such call, one.

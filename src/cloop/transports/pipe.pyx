@@ -17,7 +17,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.errno cimport EIO
 from posix.unistd cimport read
 
-from cloop._c.socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, msghdr, recv, sendmsg, writev
+from cloop._c.socket cimport MSG_DONTWAIT, cloop_send_vector, recv, writev
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, run_connection_lost, would_block
@@ -335,14 +335,9 @@ cdef class WritePipeTransport(PipeTransport):
 
     cdef ssize_t write_some(self, const iovec *vector, int count) noexcept:
         cdef int fd = self.live_fd()
-        cdef msghdr message
         cdef ssize_t n
         if self.kind == SOCKET:
-            message.msg_name = message.msg_control = NULL
-            message.msg_namelen = message.msg_controllen = message.msg_flags = 0
-            message.msg_iov = <iovec *>vector
-            message.msg_iovlen = count
-            return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+            return cloop_send_vector(fd, <iovec *>vector, count, MSG_DONTWAIT)
         with nogil:
             n = writev(fd, vector, count)
         return n

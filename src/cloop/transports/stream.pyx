@@ -20,11 +20,10 @@ from cloop._c.socket cimport (
     MSG_NOSIGNAL,
     SHUT_WR,
     cloop_push,
+    cloop_send_vector,
     iovec,
-    msghdr,
     recv,
     send,
-    sendmsg,
     shutdown,
 )
 from cloop.core.reactor cimport Reactor
@@ -445,17 +444,12 @@ cdef class StreamTransport(BaseTransport):
     cdef Py_ssize_t send_batch(self, size_t *offered, int flags) except -2:
         """One sendmsg: how much the kernel took of what it was offered; -1 if it is full."""
         cdef iovec vector[MAX_PIECES]
-        cdef msghdr message
         cdef ssize_t sent
         cdef int n = self.gather(vector, offered)
         if n > 1 and offered[0] <= JOIN_SIZE:
             sent = send(self.live_fd(), self.join(vector, n), offered[0], flags)
             return self.sent_or_full(sent)
-        message.msg_name = message.msg_control = NULL
-        message.msg_namelen = message.msg_controllen = message.msg_flags = 0
-        message.msg_iov = vector
-        message.msg_iovlen = n
-        sent = sendmsg(self.live_fd(), &message, flags)
+        sent = cloop_send_vector(self.live_fd(), vector, n, flags)
         return self.sent_or_full(sent)
 
     cdef Py_ssize_t sent_or_full(self, ssize_t sent) except -2:

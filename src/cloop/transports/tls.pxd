@@ -5,8 +5,9 @@ protocol. Below there is a StreamTransport, as a rule, which hands over memory (
 memory; or any other of asyncio's kind, as with TLS in TLS.
 
     Receiver
-      TlsBase          handshake, end, flow control
-        TlsTransport   reading and writing
+      TlsFlow            water marks and pauses
+        TlsBase          handshake, end
+          TlsTransport   reading and writing
 
 Reading: ciphertext is fed to the engine, everything that it makes of that is decrypted into one spare
 bytes object (transports/scratch) and delivered by one call; or straight into the memory of a

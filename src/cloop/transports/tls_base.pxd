@@ -8,12 +8,10 @@ and what the application's protocol knows: INIT, MADE (connection_made), ENDED (
 """
 
 from cloop._c.pyapi cimport NoResult
-from cloop.core.reactor cimport Reactor
 from cloop.transports.intake cimport Intake
-from cloop.transports.receiver cimport Receiver
 from cloop.transports.scratch cimport Scratch
 from cloop.transports.stream cimport StreamTransport
-from cloop.transports.tls_engine cimport TlsEngine
+from cloop.transports.tls_flow cimport TlsFlow
 
 cdef enum State:
     UNWRAPPED
@@ -28,15 +26,11 @@ cdef enum Known:
     ENDED
     LOST
 
-cdef class TlsBase(Receiver):
+cdef class TlsBase(TlsFlow):
     cdef:
-        Reactor loop
-        object protocol        # the application's; None once the connection is lost
         bint buffered          # a BufferedProtocol
-        object transport       # the one below, from its connection_made to its connection_lost
-        StreamTransport stream  # the same, where it is ours
+        StreamTransport stream  # the transport below, where it is ours
         Scratch scratch
-        TlsEngine engine
         State state
         Known known
         bint closed            # for the application
@@ -55,18 +49,6 @@ cdef class TlsBase(Receiver):
         object shutdown_timeout
         object timer           # of the one that runs
         object began           # loop.time() of the handshake's begin, in debug mode
-
-        list backlog           # plaintext (bytes) that the engine does not take yet; None: empty
-        Py_ssize_t backlog_size
-        Py_ssize_t backlog_offset  # what is gone of the first piece
-        bint below_full        # the transport below has called pause_writing
-        bint below_paused      # its reading, by us
-        bint reading_paused    # by the application
-        bint writing_paused    # the application was told so
-        Py_ssize_t read_high
-        Py_ssize_t read_low
-        Py_ssize_t write_high
-        Py_ssize_t write_low
 
         bint keeps             # the protocol keeps what it gets
         Intake intake          # of its reader, if it is one of asyncio's streams
@@ -98,14 +80,8 @@ cdef class TlsBase(Receiver):
         NoResult tell_end(self) except NoResult.EXC
 
         NoResult write_backlog(self) except NoResult.EXC
-        NoResult send_out(self) except NoResult.EXC
         bint is_over(self) except -1
         NoResult count_lost_write(self) except NoResult.EXC
-
-        Py_ssize_t unsent(self) except -1
-        NoResult control_writing(self) except NoResult.EXC
-        NoResult tell_writing(self, str method) except NoResult.EXC
-        NoResult control_reading(self) except NoResult.EXC
 
         NoResult force_close(self, object exception) except NoResult.EXC
         NoResult fatal_error(self, object exception, str message) except NoResult.EXC

@@ -26,7 +26,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cloop._c.pyapi cimport CLOOP_DEBUG, cloop_drop_instance_dict
 from cloop.core.counts cimport register
 from cloop.core.reactor cimport Reactor
-from cloop.transports.flow cimport call_protocol, water_marks
 from cloop.transports.intake cimport intake_of
 from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport scratch_of
@@ -36,9 +35,6 @@ cdef enum:
     # A BufferedProtocol's ciphertext waits in the engine, whose memory never shrinks.
     BUFFERED_MOST = 65536
     LOG_THRESHOLD = 5
-
-cdef Py_ssize_t READ_HIGH = constants.FLOW_CONTROL_HIGH_WATER_SSL_READ * 1024
-cdef Py_ssize_t WRITE_HIGH = constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE * 1024
 
 cdef object asyncio_transport = _SSLProtocolTransport
 # From 3.14.10 on the time for a shutdown ends with the connection, not with the peer's answer.
@@ -59,7 +55,7 @@ cdef object checked_timeout(object seconds, str name, object default):
     return seconds
 
 
-cdef class TlsBase(Receiver):
+cdef class TlsBase(TlsFlow):
     """What becomes of a TLS connection."""
 
     _start_tls_compatible = True
@@ -90,8 +86,6 @@ cdef class TlsBase(Receiver):
         self.waiter = waiter
         self.known = INIT if call_connection_made else MADE
         self.use_protocol(protocol)
-        self.read_high, self.read_low = water_marks(None, None, READ_HIGH)
-        self.write_high, self.write_low = water_marks(None, None, WRITE_HIGH)
         self.engine = new_engine(self.context, server_side, self.server_hostname)
         self.closed = False
 
@@ -349,6 +343,14 @@ cdef class TlsBase(Receiver):
         if self.transport is None:
             self.forget()
 
+    def write_eof(self):
+        """Not possible with TLS."""
+        raise NotImplementedError
+
+    def can_write_eof(self):
+        """False: TLS can't be half-closed."""
+        return False
+
     def abort(self):
         """End the connection at once and drop what is queued."""
         self._force_close(None)
@@ -444,6 +446,12 @@ cdef class TlsBase(Receiver):
             self.fatal_error(exc, "Fatal error on SSL protocol")
         return NoResult.OK
 
+    def _go_on(self):
+        self.go_on()
+
+    def _do_read(self):
+        self.read(NULL, 0)
+
     # What TlsTransport does.
 
     cdef NoResult read_on(self, const char *start, Py_ssize_t size) except NoResult.EXC:
@@ -451,107 +459,6 @@ cdef class TlsBase(Receiver):
 
     cdef NoResult write_backlog(self) except NoResult.EXC:
         raise NotImplementedError
-
-    cdef NoResult send_out(self) except NoResult.EXC:
-        raise NotImplementedError
-
-    # ---- Flow control of reading
-
-    def is_reading(self):
-        """Whether data is being received: not while paused."""
-        return not self.reading_paused
-
-    def pause_reading(self):
-        """Deliver nothing more until resume_reading() is called."""
-        self.reading_paused = True
-
-    def resume_reading(self):
-        """Deliver again."""
-        if self.reading_paused:
-            self.reading_paused = False
-            self.loop.call_soon(self._go_on)
-
-    def _go_on(self):
-        self.go_on()
-
-    def _do_read(self):
-        self.read(NULL, 0)
-
-    cdef NoResult control_reading(self) except NoResult.EXC:
-        """Receive nothing more while what waits to be read is above the mark."""
-        cdef Py_ssize_t size = self.engine.unread()
-        if self.transport is None:
-            return NoResult.OK
-        if size >= self.read_high and not self.below_paused:
-            self.below_paused = True
-            self.transport.pause_reading()
-        elif size <= self.read_low and self.below_paused:
-            self.below_paused = False
-            self.transport.resume_reading()
-        return NoResult.OK
-
-    def set_read_buffer_limits(self, high=None, low=None):
-        """Set the water marks that decide when the transport below is paused and resumed."""
-        self.read_high, self.read_low = water_marks(high, low, READ_HIGH)
-        self.control_reading()
-
-    def get_read_buffer_limits(self):
-        """The low and the high water mark, in bytes."""
-        return (self.read_low, self.read_high)
-
-    def get_read_buffer_size(self):
-        """The number of bytes that came and have not been decrypted."""
-        return self.engine.unread()
-
-    def write_eof(self):
-        """Not possible with TLS."""
-        raise NotImplementedError
-
-    def can_write_eof(self):
-        """False: TLS can't be half-closed."""
-        return False
-
-    # ---- Flow control of writing
-
-    def pause_writing(self):
-        """The transport below has enough for now."""
-        self.below_full = True
-
-    def resume_writing(self):
-        """The transport below takes more."""
-        self.below_full = False
-        self.send_out()
-
-    cdef Py_ssize_t unsent(self) except -1:
-        return self.engine.unsent() + self.backlog_size
-
-    cdef NoResult control_writing(self) except NoResult.EXC:
-        cdef Py_ssize_t size = self.unsent()
-        if self.protocol is None:
-            return NoResult.OK
-        if size >= self.write_high and not self.writing_paused:
-            self.writing_paused = True
-            return self.tell_writing("pause_writing")
-        if size <= self.write_low and self.writing_paused:
-            self.writing_paused = False
-            return self.tell_writing("resume_writing")
-        return NoResult.OK
-
-    cdef NoResult tell_writing(self, str method) except NoResult.EXC:
-        return call_protocol(self.loop, self.protocol, method, self, self)
-
-    def set_write_buffer_limits(self, high=None, low=None):
-        """Set the water marks that decide when the protocol is paused and resumed."""
-        self.write_high, self.write_low = water_marks(high, low, WRITE_HIGH)
-        self.control_writing()
-
-    def get_write_buffer_limits(self):
-        """The low and the high water mark, in bytes."""
-        return (self.write_low, self.write_high)
-
-    def get_write_buffer_size(self):
-        """The number of bytes that were written and have not been passed on."""
-        return self.unsent()
 
     # ---- What it is
 
@@ -603,7 +510,3 @@ cdef class TlsBase(Receiver):
     @property
     def _transport(self):
         return self.transport
-
-    @property
-    def _protocol_paused(self):
-        return self.writing_paused

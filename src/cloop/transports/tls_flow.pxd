@@ -1,0 +1,38 @@
+"""TlsFlow: water marks and pauses of a TLS connection, in both directions.
+
+Reading, what counts is the ciphertext that came and has not been decrypted: above the mark the
+transport below is paused. Writing, it is what was written and has not been passed on to that: plaintext
+that the engine does not take yet, and ciphertext while the transport below is full.
+"""
+
+from cloop._c.pyapi cimport NoResult
+from cloop.core.reactor cimport Reactor
+from cloop.transports.receiver cimport Receiver
+from cloop.transports.tls_engine cimport TlsEngine
+
+cdef class TlsFlow(Receiver):
+    cdef:
+        Reactor loop
+        object protocol        # the application's; None once the connection is lost
+        object transport       # the one below, from its connection_made to its connection_lost
+        TlsEngine engine
+
+        list backlog           # plaintext (bytes) that the engine does not take yet; None: empty
+        Py_ssize_t backlog_size
+        Py_ssize_t backlog_offset  # what is gone of the first piece
+        bint below_full        # the transport below has called pause_writing
+        bint below_paused      # its reading, by us
+        bint reading_paused    # by the application
+        bint writing_paused    # the application was told so
+        Py_ssize_t read_high
+        Py_ssize_t read_low
+        Py_ssize_t write_high
+        Py_ssize_t write_low
+
+        Py_ssize_t unsent(self) except -1
+        NoResult control_writing(self) except NoResult.EXC
+        NoResult tell_writing(self, str method) except NoResult.EXC
+        NoResult control_reading(self) except NoResult.EXC
+
+        # Pass what the engine has made on to the transport below.
+        NoResult send_out(self) except NoResult.EXC
