@@ -435,6 +435,8 @@ def run_task(owner):
         future = cython.cast(Future, waiter)
         if future.state != FINISHED or future.exception_ is not None:
             error = future.outcome()
+        # Whoever made it may use it again if nobody else has it.
+        waiter = future = None
     elif task.pending_error is not None:
         error = task.pending_error
         task.pending_error = None

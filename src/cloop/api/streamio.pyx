@@ -21,7 +21,7 @@ from asyncio import coroutines
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 
-from cloop._c.pyapi cimport NoResult, Py_DECREF
+from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_REFCNT
 from cloop.aio.future cimport FINISHED, PENDING, Future
 from cloop.transports.intake cimport Intake, clamped
 from cloop.transports.stream cimport StreamTransport
@@ -119,6 +119,7 @@ cdef class StreamCall:
     cdef State state
     cdef Intake intake
     cdef object argument       # what to read, or the writer that drains
+    cdef Py_ssize_t most       # the argument of read() and readexactly(), as far as there can be so much
     cdef Future future         # that is waited for
     cdef object inner          # what is waited for instead: an iterator or a coroutine
     cdef list parts            # what READ_ALL has read, or the separators of READ_UNTIL
@@ -201,7 +202,10 @@ cdef class StreamCall:
         if self.state == WAITING and self.intake is not None:
             self.intake.stop_waiting()
         self.state = OVER
-        self.future = self.inner = None
+        self.inner = None
+        if Py_REFCNT(<PyObject *>self.future) == 1 and CLOOP_HAS_GIL:
+            self.intake.keep(self.future)
+        self.future = None
         return NoResult.OK
 
     cdef NoResult refuse_second_use(self) except NoResult.EXC:
@@ -215,11 +219,13 @@ cdef class StreamCall:
         """What it returns, or None where it has to wait."""
         cdef Intake intake = self.intake
         if self.kind == READ:
-            return intake.take(clamped(self.argument, NULL)) if waited else self.read(intake)
+            return intake.take(self.most) if waited else self.read(intake)
         if self.kind == READ_LINE:
             return intake.readline()
         if self.kind == READ_EXACTLY:
-            return intake.readexactly(self.argument)
+            if not waited:
+                self.most = clamped(self.argument, NULL)
+            return intake.readexactly(self.argument, self.most)
         if self.kind == READ_UNTIL:
             if self.parts is None:
                 self.parts = sorted_separators(self.argument)
@@ -227,8 +233,10 @@ cdef class StreamCall:
         return self.read_on(intake)
 
     cdef object read(self, Intake intake):
-        if not self.argument < 0:
-            return intake.read(self.argument)
+        if type(self.argument) is int or not self.argument < 0:
+            self.most = clamped(self.argument, NULL)
+            if self.most >= 0:
+                return intake.read(self.most)
         self.kind = READ_ALL
         self.parts = []
         return self.read_on(intake)
@@ -249,9 +257,9 @@ cdef class StreamCall:
         cdef Intake intake = self.intake
         cdef object future
         if self.kind == READ_EXACTLY:
-            future = intake.start_waiting("readexactly", clamped(self.argument, NULL), 0)
+            future = intake.start_waiting("readexactly", self.most, 0)
         elif self.kind == READ:
-            future = intake.start_waiting("read", 1, clamped(self.argument, NULL))
+            future = intake.start_waiting("read", 1, self.most)
         else:
             future = intake.start_waiting("read" if self.kind == READ_ALL else "readuntil", 1, 0)
         self.state = WAITING
@@ -275,13 +283,15 @@ cdef class StreamCall:
             except BaseException:
                 self.end()
                 raise
+        if future.state == FINISHED and future.exception_ is None:
+            future = None
+            self.end()
+            return None
         self.end()
         if future.state == PENDING:
             raise RuntimeError("await wasn't used with future")
-        if future.state != FINISHED or future.exception_ is not None:
-            exception = future.outcome()
-            raise exception
-        return None
+        exception = future.outcome()
+        raise exception
 
     cdef int drain(self, PyObject **result) except -1:
         cdef PyObject *value = NULL
@@ -326,7 +336,7 @@ cdef bint is_calm(object transport):
         intake = <Intake>stream.receiver
     elif type(transport) is TlsTransport:
         tls = <TlsTransport>transport
-        if tls.closed or tls.writing_paused:
+        if tls.closed or tls.writing_paused or tls.stream is None or tls.stream.closing:
             return False
         intake = tls.intake
     return intake is not None and intake.exception is None
@@ -446,7 +456,13 @@ class StreamWriter(asyncio.StreamWriter):
 
     def write(self, data):
         """Send bytes-like data; what can't be sent now is queued."""
-        self._transport.write(data)
+        cdef object transport = self._transport
+        if type(transport) is StreamTransport:
+            (<StreamTransport>transport).write(data)
+        elif type(transport) is TlsTransport:
+            (<TlsTransport>transport).write(data)
+        else:
+            transport.write(data)
 
     def drain(self):
         """Wait until it is appropriate to write more.

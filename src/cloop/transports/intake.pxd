@@ -55,6 +55,7 @@ cdef class Intake(Receiver):
         Py_ssize_t last        # how much came last
 
         object waiter          # a future, while a reader waits
+        Future spare           # one that nobody has any more, for the next time
         Py_ssize_t need        # it is woken when so much is unread
         Py_ssize_t wanted      # it can take so much more; 0 where nobody has said
 
@@ -94,17 +95,19 @@ cdef class Intake(Receiver):
         void guess(self, Py_ssize_t size) noexcept
 
         # What the methods of StreamReader of these names return and raise; None where they have to wait.
-        object read(self, object n)
-        object readexactly(self, object n)
+        object read(self, Py_ssize_t most)
+        object readexactly(self, object n, Py_ssize_t wanted)
         object readline(self)
         object readuntil(self, list separators, Py_ssize_t *offset)
         bytes take(self, Py_ssize_t most)
         Py_ssize_t find(self, object separator, Py_ssize_t offset) except -2
         NoResult refuse_line(self, Py_ssize_t consumed, bint found) except NoResult.EXC
 
+        bint is_forgotten(self) except -1
         # From one to the other there is a waiter, who needs so much and takes so much at most.
         object start_waiting(self, str method, Py_ssize_t need, Py_ssize_t wanted)
         NoResult stop_waiting(self) noexcept
+        NoResult keep(self, Future future) noexcept
 
 # The intake of the reader that a protocol feeds, if it does nothing else and the reader has one. The
 # scratch knows the protocol.

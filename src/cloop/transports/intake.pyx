@@ -15,7 +15,7 @@ from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.string cimport memchr, memcpy, memmove
 
 from cloop._c.pyapi cimport CLOOP_DEBUG, CLOOP_HAS_GIL, Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
-from cloop.aio.future cimport PENDING, new_future
+from cloop.aio.future cimport FINISHED, PENDING, new_future
 from cloop.core.counts cimport register
 from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport bytes_memory, set_size
@@ -342,9 +342,8 @@ cdef class Intake(Receiver):
 
     # ---- Reading: the data, or None where there is not enough and more may come
 
-    cdef object read(self, object n):
-        """Up to `n` bytes."""
-        cdef Py_ssize_t most = clamped(n, NULL)
+    cdef object read(self, Py_ssize_t most):
+        """Up to `most` bytes."""
         if self.exception is not None:
             raise self.exception
         if most == 0:
@@ -359,9 +358,8 @@ cdef class Intake(Receiver):
         self.may_resume()
         return data
 
-    cdef object readexactly(self, object n):
-        """Exactly `n` bytes."""
-        cdef Py_ssize_t wanted = clamped(n, NULL)
+    cdef object readexactly(self, object n, Py_ssize_t wanted):
+        """Exactly `n` bytes, which `wanted` is as a number of C's."""
         cdef Py_ssize_t size = self.size()
         if wanted < 0:
             raise ValueError("readexactly size can not be less than zero")
@@ -455,7 +453,7 @@ cdef class Intake(Receiver):
 
         Raises RuntimeError where somebody waits already; `method` is what it is called then.
         """
-        if self.waiter is not None:
+        if self.waiter is not None and not self.is_forgotten():
             raise RuntimeError(
                 f"{method}() called while another coroutine is already waiting for incoming data")
         if self.eof:
@@ -464,13 +462,30 @@ cdef class Intake(Receiver):
         if self.paused:
             self.paused = False
             self.transport.resume_reading()
-        if self.reactor is not None:
+        if self.spare is not None:
+            self.waiter = self.spare
+            self.spare = None
+        elif self.reactor is not None:
             self.waiter = new_future(self.reactor)
         else:
             self.waiter = self.loop.create_future()
         self.need = need
         self.wanted = wanted
         return self.waiter
+
+    cdef bint is_forgotten(self) except -1:
+        """Whether who waited is gone, with a task that nobody has run to its end."""
+        return type(self.waiter) is Future and Py_REFCNT(<PyObject *>self.waiter) == 1 and CLOOP_HAS_GIL
+
+    cdef NoResult keep(self, Future future) noexcept:
+        """Keep a future, which nobody but the caller has any more, for the next wait."""
+        if (self.reactor is not None and future.state == FINISHED and future.exception_ is None
+                and not self.reactor.debug):
+            future.state = PENDING
+            future.result_ = None
+            future.blocking = False
+            self.spare = future
+        return NoResult.OK
 
     cdef NoResult stop_waiting(self) noexcept:
         self.waiter = None

@@ -56,6 +56,7 @@ cdef class StreamTransport(BaseTransport):
         NoResult read_failed(self) except NoResult.EXC
         NoResult read_eof(self) except NoResult.EXC
 
+        cpdef write(self, data)
         # For bytes-like memory; `whole` is the bytes object it belongs to, or None for a copy.
         NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC
         NoResult put_behind(self, bytes whole, const char *start,

@@ -247,7 +247,7 @@ cdef class StreamTransport(BaseTransport):
 
     # ---- Writing
 
-    def write(self, data):
+    cpdef write(self, data):
         """Send bytes, a bytearray or a memoryview; what can't be sent now is queued."""
         cdef Py_buffer view
         if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):

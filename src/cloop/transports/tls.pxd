@@ -37,6 +37,7 @@ cdef class TlsTransport(TlsBase):
         NoResult read_buffered(self) except NoResult.EXC
         NoResult deliver(self, PyObject *data, int level, Py_ssize_t n) except NoResult.EXC
 
+        cpdef write(self, data)
         NoResult put(self, list pieces) except NoResult.EXC
         NoResult put_bytes(self, const char *start, Py_ssize_t size) except NoResult.EXC
         NoResult end_put(self, Py_ssize_t *made) except NoResult.EXC

@@ -224,7 +224,7 @@ cdef class TlsTransport(TlsBase):
 
     # ---- Writing
 
-    def write(self, data):
+    cpdef write(self, data):
         """Encrypt and send bytes, a bytearray or a memoryview."""
         cdef Py_buffer view
         if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
