@@ -106,8 +106,11 @@ def main() -> None:
     args = parse_args()
     loops = chosen_loops(args.loops)
     args.cores = two_cores()
-    server = [str(program("server", tls=args.tls)), "-b", str(args.megabytes * MB), "0"]
-    with running([*server, *([str(PEM)] if args.tls else [])], args.cores[0]) as process:
+    server = program("server", tls=args.tls)
+    if not server:
+        raise SystemExit("the server in C is needed")
+    command = [*server, "-b", str(args.megabytes * MB), "0", *([str(PEM)] if args.tls else [])]
+    with running(command, args.cores[0]) as process:
         rates = in_turn(loops, args.rounds, partial(measure, args, told(process)["port"]))
     print(f"{args.mode}, {args.megabytes} MB, {'tls' if args.tls else 'tcp'}")
     print(rate_table(rates))

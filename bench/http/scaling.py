@@ -57,13 +57,13 @@ def server_of(args: argparse.Namespace, server: str, processes: str) -> Iterator
     port = free_port()
     with running(SERVERS[server](port, int(processes), args.rounds_of_hash), None) as process:
         listening(process, port)
-        wrk(port, args.connections, WARM_UP_S, None)
+        wrk(args, port, WARM_UP_S)
         yield port
 
 
 def measure(args: argparse.Namespace, ports: dict[str, int], processes: str) -> float:
     """Requests per second, once."""
-    text = wrk(ports[processes], args.connections, args.seconds, None)
+    text = wrk(args, ports[processes], args.seconds)
     errors = count_errors(text)
     if errors:
         raise Failed(f"{errors} errors")
@@ -84,6 +84,8 @@ def main() -> None:
     args = parse_args()
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not installed")
+    # As the other measurements of HTTP have them: nothing is pinned, and nothing is over TLS.
+    args.cores, args.tls = (None, None), False
     os.environ["ROUNDS"] = str(args.rounds_of_hash)
     counts = args.processes.split(",")
     results, rows = {}, []

@@ -52,6 +52,7 @@ class BaseLoop(Reactor):
     _signal_handlers: dict[int, Handle]
     _starts: deque[Future[None]] | None
     _exits: dict[int, Exited]
+    equips_streams: bool
     _unix_server_sockets: dict[socket, int]
     def _check_running(self) -> None: ...
     def _release(self) -> bool: ...

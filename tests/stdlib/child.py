@@ -127,9 +127,7 @@ def without_excluded(
     entries = exclusions.load(order.module, data)
     for entry in entries:
         if order.pattern == "*" and not any(entry.matches(short_id(test)) for test in tests):
-            report.write(
-                "failed", f"exclusion {entry.test}", f"This entry of {data.name} matches no test."
-            )
+            report.write("failed", f"exclusion {entry.test}", f"This entry of {data.name} matches no test.")
     kept = []
     for test in tests:
         entry = next((each for each in entries if each.matches(short_id(test))), None)

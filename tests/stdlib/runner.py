@@ -67,7 +67,10 @@ def run_module(module: str, kit: str, env: dict[str, str] | None = None, **setti
 
 
 def run_modules(
-    runs: Iterable[tuple[str, str]], processes: int, run: Callable[..., Outcome] = run_module, **settings: object
+    runs: Iterable[tuple[str, str]],
+    processes: int,
+    run: Callable[..., Outcome] = run_module,
+    **settings: object,
 ) -> Outcome:
     """Run several (module, kit) pairs, so many at a time, and print what becomes of each."""
     total = Outcome()

@@ -282,12 +282,15 @@ def test_ctrl_c_in_a_child_of_a_run(program, tmp_path, impl):
     path = program(
         FORK
         + """
+import warnings
+# From 3.12 on the parent warns of a fork beside threads, and may do so after the child is ready.
+warnings.simplefilter("ignore", DeprecationWarning)
 os.setsid()
 
 async def main():
     def child():
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print("child interrupted", flush=True)

@@ -6,6 +6,7 @@ import pytest
 
 from .processes import read_until, rest_of, run_python, running_python
 
+
 def interrupted(path, tmp_path, number=signal.SIGINT, times=1):
     """Start a program, send it a signal once it says ready; its exit code and output."""
     with running_python(path, cwd=tmp_path) as process:

@@ -264,7 +264,8 @@ def own_watcher() -> Any:
     if PY314:
         return None
     policy: Any = asyncio.get_event_loop_policy()
-    if type(policy).get_child_watcher is not unix_events._UnixDefaultEventLoopPolicy.get_child_watcher:
+    default: Any = unix_events._UnixDefaultEventLoopPolicy
+    if type(policy).get_child_watcher is not default.get_child_watcher:
         return None
     watcher = policy._watcher
     return None if type(watcher) in DEFAULT_WATCHERS else watcher

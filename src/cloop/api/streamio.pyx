@@ -294,7 +294,6 @@ cdef class StreamCall:
         raise exception
 
     cdef int drain(self, PyObject **result) except -1:
-        cdef PyObject *value = NULL
         if self.state == NEW:
             self.state = OVER
             if is_calm(self.argument._transport):

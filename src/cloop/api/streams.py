@@ -23,13 +23,13 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio import streams
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloop.api.streamio import KEPT, StreamReader, StreamWriter
 from cloop.transports.intake import Intake
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, BaseProtocol, Server, Transport
+    from asyncio import BaseProtocol
     from collections.abc import Awaitable, Callable
 
     from cloop.loop import Loop
@@ -70,9 +70,11 @@ def equip(protocol: BaseProtocol) -> None:
     """Change the class of the streams that a protocol of asyncio's is for."""
     if type(protocol) is not asyncio.StreamReaderProtocol:
         return
-    reader = protocol._stream_reader
-    if type(reader) is not asyncio.StreamReader:
+    # What is private is unknown to type checkers.
+    inner: Any = protocol
+    if type(inner._stream_reader) is not asyncio.StreamReader:
         return
+    reader: Any = inner._stream_reader
     intake = Intake(reader._limit, reader._loop)
     intake.belong(reader)
     attributes = vars(reader)
@@ -80,8 +82,8 @@ def equip(protocol: BaseProtocol) -> None:
         del attributes[name]
     reader.__class__ = StreamReader
     reader._intake = intake
-    if protocol._client_connected_cb is not None:
-        protocol._client_connected_cb = with_writer(protocol._client_connected_cb)
+    if inner._client_connected_cb is not None:
+        inner._client_connected_cb = with_writer(inner._client_connected_cb)
 
 
 def with_writer(client_connected_cb: ClientConnected) -> ClientConnected:

@@ -5,7 +5,6 @@ Derived in its rules, order and messages from CPython's asyncio/streams.py (PSF 
 
 import weakref
 from asyncio.exceptions import IncompleteReadError, LimitOverrunError
-from asyncio.streams import StreamReader, StreamReaderProtocol
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
@@ -14,7 +13,7 @@ from cpython.object cimport PyObject
 from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.string cimport memchr, memcpy, memmove
 
-from cloop._c.pyapi cimport CLOOP_DEBUG, CLOOP_HAS_GIL, Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
+from cloop._c.pyapi cimport CLOOP_DEBUG, CLOOP_HAS_GIL, Py_INCREF, Py_REFCNT, Py_XDECREF
 from cloop.aio.future cimport FINISHED, PENDING, new_future
 from cloop.core.counts cimport register
 from cloop.transports.receiver cimport MOST
