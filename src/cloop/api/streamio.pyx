@@ -448,6 +448,7 @@ def kept(name):
 KEPT = ("_limit", "_loop", "_buffer", "_eof", "_waiter", "_exception", "_transport", "_paused")
 for name in KEPT:
     setattr(StreamReader, name, kept(name))
+del name
 
 
 class StreamWriter(asyncio.StreamWriter):
@@ -480,3 +481,4 @@ for method in (StreamReader.read, StreamReader.readline, StreamReader.readuntil,
     method._is_coroutine = coroutines._is_coroutine
     if sys.version_info >= (3, 12):
         inspect.markcoroutinefunction(method)
+del method

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from cloop.loop import Loop
 
-    ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
+    _ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
 
 _P = TypeVar("_P", bound="BaseProtocol")
 
@@ -86,7 +86,7 @@ def equip(protocol: BaseProtocol) -> None:
         inner._client_connected_cb = with_writer(inner._client_connected_cb)
 
 
-def with_writer(client_connected_cb: ClientConnected) -> ClientConnected:
+def with_writer(client_connected_cb: _ClientConnected) -> _ClientConnected:
     """Change the class of the writer that a callback is called with."""
 
     def callback(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Awaitable[None] | None:
