@@ -44,6 +44,26 @@ def pinned_to(core: int | None) -> Callable[[], None]:
     return partial(pin, core)
 
 
+def output_of(command: list[str], core: int | None, time_limit_s: float, what: str) -> str:
+    """What a program prints that runs on a core of its own, `what` in messages. Raises Failed."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=time_limit_s,
+            preexec_fn=pinned_to(core),
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{what} did not end in time") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise Failed(f"{what}: {said[-1] if said else f'ended with {done.returncode}'}")
+    return done.stdout
+
+
 def end(process: subprocess.Popen[str]) -> None:
     """Ask the process, and what it has started, to end; kill it when it does not."""
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -15,14 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 
 from ..loops import CLOOP
 from ..machine import two_cores
-from ..servers import ROOT, Failed, against_peers, in_turn, pinned_to, running, told
+from ..servers import against_peers, in_turn, output_of, running, told
 from ..table import number, render
 from ..tool import add_common_options, chosen_loops, new_parser, write_json
 from .build import program
@@ -51,21 +50,8 @@ def measure(args: argparse.Namespace, port: int, loop: str) -> Rate:
     """One download."""
     command = [sys.executable, "-m", f"{__package__}.client", "--loop", loop, "--mode", args.mode]
     command += [*(["--tls"] if args.tls else []), "--bytes", str(args.megabytes * MB), str(port)]
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            timeout=args.megabytes / SLOWEST + GRACE_S,
-            preexec_fn=pinned_to(args.cores[1]),
-        )
-    except subprocess.TimeoutExpired:
-        raise Failed("the download did not end in time") from None
-    if done.returncode:
-        raise Failed((done.stderr.strip().splitlines() or ["no message"])[-1])
-    costs = json.loads(done.stdout)
+    limit_s = args.megabytes / SLOWEST + GRACE_S
+    costs = json.loads(output_of(command, args.cores[1], limit_s, "the download"))
     return Rate(
         mb_per_s=args.megabytes / costs["seconds"],
         cpu_us_per_mb=costs["cpu_us"] / args.megabytes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ..servers import Failed, pinned_to, running, told
+from ..servers import output_of, running, told
 from .build import load_command, program
 
 T = TypeVar("T")
@@ -73,18 +72,6 @@ class Setting:
             *limits,
             address,
         ]
-        try:
-            done = subprocess.run(
-                command,
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=time_limit_s,
-                preexec_fn=pinned_to(self.load_core),
-            )
-        except subprocess.TimeoutExpired:
-            raise Failed("the load did not end in time") from None
-        if done.returncode:
-            raise Failed(done.stderr.strip() or f"the load ended with {done.returncode}")
-        figures: dict[str, float] = json.loads(done.stdout)
+        printed = output_of(command, self.load_core, time_limit_s, "the load")
+        figures: dict[str, float] = json.loads(printed)
         return figures

@@ -17,7 +17,6 @@ import math
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ from ..servers import (
     free_port,
     in_turn,
     listening,
-    pinned_to,
+    output_of,
     running,
 )
 from ..table import number, render
@@ -104,20 +103,8 @@ def count_errors(text: str) -> int:
 def wrk(args: argparse.Namespace, port: int, seconds: float) -> str:
     """Run wrk for whole seconds, which is all it knows, and return what it printed."""
     options = ["-t1", f"-c{args.connections}", f"-d{math.ceil(seconds)}s", "--latency"]
-    try:
-        done = subprocess.run(
-            ["wrk", *options, f"{'https' if args.tls else 'http'}://127.0.0.1:{port}/"],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=seconds + GRACE_S,
-            preexec_fn=pinned_to(args.cores[1]),
-        )
-    except subprocess.TimeoutExpired:
-        raise Failed("wrk did not end in time") from None
-    if done.returncode:
-        raise Failed(f"wrk: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
+    command = ["wrk", *options, f"{'https' if args.tls else 'http'}://127.0.0.1:{port}/"]
+    return output_of(command, args.cores[1], seconds + GRACE_S, "wrk")
 
 
 # -- measuring and reporting --------------------------------------------------------------------------------

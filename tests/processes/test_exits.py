@@ -220,3 +220,56 @@ def test_a_loop_that_is_closed_before_a_child_without_a_pidfd_is_over(impl, tmp_
     )
     assert result.stdout == "reaped\n", result.stderr
     assert "that handles pid" in result.stderr and "is closed" in result.stderr
+
+
+# ---- Without waitid(2), as on macOS before Python 3.13
+
+
+@pytest.fixture
+def no_waitid(impl, monkeypatch):
+    """Neither it nor a pidfd: a thread waits and reaps. (asyncio has asked for pidfds by now.)"""
+    with monkeypatch.context() as patched:
+        patched.delattr(os, "waitid")
+        if impl.is_cloop:
+            patched.delattr(os, "pidfd_open", raising=False)
+            patched.setattr("cloop.api.exits.HAS_WAITID", False)
+        yield
+
+
+def test_exit_codes_without_waitid(no_waitid, run):
+    async def main():
+        processes = [await asyncio.create_subprocess_exec("sh", "-c", f"exit {i}") for i in range(5)]
+        return [await process.wait() for process in processes]
+
+    assert run(main()) == [0, 1, 2, 3, 4]
+
+
+def test_kill_without_waitid(no_waitid, run):
+    async def main():
+        process = await asyncio.create_subprocess_exec("sleep", "60")
+        process.kill()
+        return await process.wait()
+
+    assert run(main()) == -signal.SIGKILL
+
+
+def test_close_without_waitid(no_waitid, run):
+    """A transport that is closed kills its child, which is told as ever."""
+
+    class Protocol(asyncio.SubprocessProtocol):
+        def connection_lost(self, exc):
+            lost.set_result(exc)
+
+    async def main():
+        nonlocal lost
+        loop = asyncio.get_running_loop()
+        lost = loop.create_future()
+        transport, _ = await loop.subprocess_exec(
+            Protocol, "sleep", "60", stdin=None, stdout=None, stderr=None
+        )
+        transport.close()
+        assert await lost is None
+        return transport.get_returncode()
+
+    lost = None
+    assert run(main()) == -signal.SIGKILL

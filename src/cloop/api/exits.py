@@ -3,7 +3,8 @@
 Linux has a descriptor for a process, the pidfd, which becomes readable when it is over; kqueue(2) has a
 filter for it. Where neither can be had (an old kernel, a container that forbids it, no descriptor left),
 a thread waits for the child. Whatever notices it, the loop's thread reaps: until then the PID stays the
-child's, so that a signal can't reach another process.
+child's, so that a signal can't reach another process. (Only without waitid(2) the thread reaps itself, as
+asyncio's does.)
 
 Derived in its rules and messages from CPython's asyncio/unix_events.py (PSF License Agreement).
 """
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from cloop.loop import Loop
 
 Exited = Callable[[int], object]  # is called with the exit code
+
+# macOS has it in Python from 3.13 on.
+HAS_WAITID = hasattr(os, "waitid")
 
 UNKNOWN_EXIT = 255  # of a child that somebody else has waited for
 
@@ -93,6 +97,9 @@ class Watch:
 
     @staticmethod
     def find(kind: int, number: int) -> bool:
+        if not HAS_WAITID:
+            # What is over can't be told without reaping it. Its watch is not told yet.
+            return True
         try:
             return os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         except ChildProcessError:
@@ -182,12 +189,16 @@ def reap_and_tell(pid: int, exited: Exited) -> None:
 
 
 def wait_in_thread(loop: Loop, pid: int, exited: Exited) -> None:
-    """Wait for a child, in a thread of its own, and leave it to the loop to reap."""
-    wait_for_end(pid)
+    """Wait for a child, in a thread of its own, and leave it to the loop to reap, where that can be."""
     try:
-        loop.call_soon_threadsafe(reap_and_tell, pid, exited)
+        if HAS_WAITID:
+            wait_for_end(pid)
+            loop.call_soon_threadsafe(reap_and_tell, pid, exited)
+        else:
+            loop.call_soon_threadsafe(exited, reap(pid))
     except RuntimeError:
-        reap(pid)
+        if HAS_WAITID:
+            reap(pid)
         logger.warning("Loop %r that handles pid %r is closed", loop, pid)
 
 

@@ -100,22 +100,10 @@ class UnseenPopen(subprocess.Popen[bytes]):
 
     way: Way | None = None
 
-    def _execute_child(  # type: ignore[no-untyped-def]
-        self,
-        args,
-        executable,
-        preexec_fn,
-        close_fds,
-        pass_fds,
-        cwd,
-        env,
-        startupinfo,
-        creationflags,
-        shell,
-        *rest,
-    ):
-        (p2cread, _, _, c2pwrite, _, errwrite) = pipes = rest[:6]
-        restore_signals, gid, gids, uid, umask, new_session, process_group = rest[6:]
+    def _execute_child(self, *parts: Any) -> None:
+        args, executable, preexec_fn, close_fds, pass_fds, cwd, env, _, _, shell = parts[:10]
+        (p2cread, _, _, c2pwrite, _, errwrite) = pipes = parts[10:16]
+        restore_signals, gid, gids, uid, umask, new_session, process_group = parts[16:]
         order = None
         if preexec_fn is gid is gids is uid is None and getattr(subprocess, "_USE_VFORK", True):
             order = prepare(args, executable, shell, cwd, env)
@@ -123,24 +111,12 @@ class UnseenPopen(subprocess.Popen[bytes]):
             sys.audit("subprocess.Popen", order.executable, order.args, cwd, env)
             settings = (restore_signals, new_session, process_group, umask)
             self.way = order.carry_out(close_fds, pass_fds, (p2cread, c2pwrite, errwrite), settings)
-        if self.way is not None:
-            self.pid = self.way.start.pid
-            self._child_created = True
-            self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+        if self.way is None:
+            super()._execute_child(*parts)  # type: ignore[misc]
             return
-        super()._execute_child(  # type: ignore[misc]
-            args,
-            executable,
-            preexec_fn,
-            close_fds,
-            pass_fds,
-            cwd,
-            env,
-            startupinfo,
-            creationflags,
-            shell,
-            *rest,
-        )
+        self.pid = self.way.start.pid
+        self._child_created = True
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
 class Order:

@@ -27,7 +27,7 @@ cdef enum:
     LEAST = 64
 
 
-def copy_of(data):
+cdef bytes copy_of(object data):
     """Its bytes, which nobody can change."""
     cdef Py_buffer view
     if type(data) is bytes:
@@ -254,7 +254,7 @@ cdef class TlsTransport(TlsBase):
         # All of them first: what has no length raises here, as in asyncio.
         cdef list pieces = [data for data in list_of_data if len(data)]
         try:
-            self.put([data for data in map(copy_of, pieces) if data])
+            self.put([data for data in [copy_of(piece) for piece in pieces] if data])
         except Exception as exc:
             self.fatal_error(exc, "Fatal error on SSL protocol")
 
