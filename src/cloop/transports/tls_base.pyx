@@ -29,11 +29,14 @@ from cloop.core.reactor cimport Reactor
 from cloop.transports.intake cimport intake_of
 from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport scratch_of
-from cloop.transports.tls_engine cimport TlsEngine, new_engine, spent_engine
+from cloop.transports.tls_engine cimport WHOLE_RECORD, TlsEngine, new_engine, spent_engine
 
 cdef enum:
     # A BufferedProtocol's ciphertext waits in the engine, whose memory never shrinks.
     BUFFERED_MOST = 65536
+    # With the record that the last ciphertext may have left over it fits into a spare object: joined
+    # from several it would be in fresh memory each time.
+    PLAIN_MOST = MOST - WHOLE_RECORD
     LOG_THRESHOLD = 5
 
 cdef object asyncio_transport = _SSLProtocolTransport
@@ -123,7 +126,7 @@ cdef class TlsBase(TlsFlow):
         self.protocol = protocol
         self.scratch.know(protocol)
         self.buffered = self.scratch.buffered and hasattr(protocol, "get_buffer")
-        self.most = BUFFERED_MOST if self.buffered else MOST
+        self.most = BUFFERED_MOST if self.buffered else PLAIN_MOST
         self.keeps = False
         self.intake = intake_of(self.scratch, protocol)
         return self.tune()
