@@ -3,8 +3,8 @@
  * As slow as it is short: it goes through all entries at each wait. What a BSD does and Linux does not,
  * it does: an entry belongs to a number, goes with the file that had it, and reports by itself; adding
  * it again leaves its flags as they are; a pipe that nobody reads is refused for writing. Processes are
- * watched by their pidfd, once, for their end. What no poller asks for (times, vnodes, EV_DISPATCH) is
- * missing. Files that epoll refuses, which a BSD
+ * watched by their pidfd, once, for their end. What one thread adds, another that waits already waits for.
+ * What no poller asks for (times, vnodes, EV_DISPATCH) is missing. Files that epoll refuses, which a BSD
  * would watch, are refused here too, for the tests that run on Linux.
  *
  * libkqueue 2.3.1, which Debian has, is of no use: it refuses to watch a descriptor for reading and for
@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 typedef struct {
   struct kevent event;
@@ -34,12 +35,16 @@ typedef struct {
 } entry;
 
 typedef struct {
-  int fd;            /* an eventfd, raised by NOTE_TRIGGER */
+  int fd;      /* an eventfd, raised by NOTE_TRIGGER */
+  int changed; /* an eventfd, raised when entries were added while somebody waits */
   struct kevent user;
+  pthread_mutex_t lock; /* of what follows; not held while a thread waits */
   entry *entries;
-  struct pollfd *polled; /* the eventfd, then the entries */
-  int count, size;
+  struct pollfd *polled; /* the two eventfds, then the entries; the waiting thread's own */
+  int count, size, polled_size, waiting;
 } queue;
+
+enum { OWN = 2 }; /* the eventfds among what is polled */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static queue **queues; /* by number */
@@ -56,10 +61,14 @@ static queue *find_queue(int fd) {
 int kqueue(void) {
   queue *self = calloc(1, sizeof *self);
   self->fd = eventfd(0, EFD_NONBLOCK);
-  if (self->fd < 0) {
+  self->changed = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (self->fd < 0 || self->changed < 0) {
+    if (self->fd >= 0) close(self->fd);
     free(self);
+    errno = EMFILE;
     return -1;
   }
+  pthread_mutex_init(&self->lock, NULL);
   pthread_mutex_lock(&mutex);
   if (self->fd >= queues_size) {
     queues = realloc(queues, (self->fd + 64) * sizeof *queues);
@@ -83,6 +92,8 @@ int kqueue_close(int fd) {
     queues[fd] = NULL;
     pthread_mutex_unlock(&mutex);
     while (self->count > 0) drop(self, self->count - 1);
+    close(self->changed);
+    pthread_mutex_destroy(&self->lock);
     free(self->entries);
     free(self->polled);
     free(self);
@@ -120,9 +131,9 @@ static int add(queue *self, const struct kevent *change) {
   if (self->count == self->size) {
     self->size += 64;
     self->entries = realloc(self->entries, self->size * sizeof *self->entries);
-    self->polled = realloc(self->polled, (self->size + 1) * sizeof *self->polled);
   }
   self->entries[self->count++] = (entry){*change, info.st_dev, info.st_ino, pidfd};
+  if (self->waiting && write(self->changed, &(uint64_t){1}, sizeof(uint64_t)) < 0 && errno != EAGAIN) return errno;
   return 0;
 }
 
@@ -154,7 +165,13 @@ static short wanted(const struct kevent *event) {
   return event->filter == EVFILT_READ ? POLLIN | POLLRDHUP : POLLOUT;
 }
 
-static int collect(queue *self, struct kevent *events, int nevents) {
+/* Whether the entry is still the one that was polled: another thread may have taken it out meanwhile. */
+static int was_polled(const entry *self, const struct pollfd *polled) {
+  return polled->fd == (self->pidfd >= 0 ? self->pidfd : (int)self->event.ident) &&
+         polled->events == wanted(&self->event);
+}
+
+static int collect(queue *self, int polled, struct kevent *events, int nevents) {
   uint64_t count;
   int n = 0;
   if (self->polled[0].revents && nevents > 0) {
@@ -162,8 +179,9 @@ static int collect(queue *self, struct kevent *events, int nevents) {
     events[n++] = self->user;
   }
   int first = n;
-  for (int i = 0; i < self->count && n < nevents; i++) {
-    short found = self->polled[i + 1].revents;
+  for (int i = 0; i < self->count && i < polled && n < nevents; i++) {
+    short found = self->polled[OWN + i].revents;
+    if (!was_polled(&self->entries[i], &self->polled[OWN + i])) continue;
     if (!(found & (wanted(&self->entries[i].event) | POLLERR | POLLHUP))) continue;
     events[n] = self->entries[i].event;
     if (found & (POLLERR | POLLHUP | POLLRDHUP)) events[n].flags |= EV_EOF;
@@ -175,35 +193,87 @@ static int collect(queue *self, struct kevent *events, int nevents) {
   return n;
 }
 
+/* Fill in what to poll; returns how many entries that are. */
+static int prepare(queue *self) {
+  uint64_t count;
+  (void)!read(self->changed, &count, sizeof count);
+  for (int i = self->count - 1; i >= 0; i--)
+    if (is_closed(&self->entries[i])) drop(self, i);
+  if (self->polled == NULL || self->polled_size < self->count) {
+    self->polled_size = self->size;
+    self->polled = realloc(self->polled, (OWN + self->polled_size) * sizeof *self->polled);
+  }
+  self->polled[0] = (struct pollfd){self->fd, POLLIN, 0};
+  self->polled[1] = (struct pollfd){self->changed, POLLIN, 0};
+  for (int i = 0; i < self->count; i++) {
+    const entry *each = &self->entries[i];
+    int fd = each->pidfd >= 0 ? each->pidfd : (int)each->event.ident;
+    self->polled[OWN + i] = (struct pollfd){fd, wanted(&each->event), 0};
+  }
+  return self->count;
+}
+
+static struct timespec now(void) {
+  struct timespec found;
+  clock_gettime(CLOCK_MONOTONIC, &found);
+  return found;
+}
+
+/* What is left of a time-out that began to run at `begin`. */
+static struct timespec left_of(struct timespec timeout, struct timespec begin) {
+  struct timespec passed = now();
+  long long left = (timeout.tv_sec - (passed.tv_sec - begin.tv_sec)) * 1000000000LL + timeout.tv_nsec -
+                   (passed.tv_nsec - begin.tv_nsec);
+  if (left < 0) left = 0;
+  return (struct timespec){left / 1000000000, left % 1000000000};
+}
+
+/* Wait with the lock held, which others can have meanwhile. */
+static int wait_for(queue *self, struct kevent *events, int nevents, const struct timespec *timeout) {
+  struct timespec begin = now(), left;
+  for (;;) {
+    int polled = prepare(self), found, error;
+    if (timeout != NULL) left = left_of(*timeout, begin);
+    self->waiting = 1;
+    pthread_mutex_unlock(&self->lock);
+    found = ppoll(self->polled, (nfds_t)polled + OWN, timeout == NULL ? NULL : &left, NULL);
+    error = errno;
+    pthread_mutex_lock(&self->lock);
+    self->waiting = 0;
+    if (found < 0) {
+      errno = error;
+      return -1;
+    }
+    int changed = self->polled[1].revents != 0;
+    int n = collect(self, polled, events, nevents);
+    if (n > 0 || !changed) return n;
+  }
+}
+
 int kevent(int kq, const struct kevent *changes, int nchanges, struct kevent *events, int nevents,
            const struct timespec *timeout) {
   queue *self = find_queue(kq);
-  int errors = 0;
+  int result = 0;
   if (self == NULL) {
     errno = EBADF;
     return -1;
   }
-  for (int i = 0; i < nchanges; i++) {
+  pthread_mutex_lock(&self->lock);
+  for (int i = 0; i < nchanges && result >= 0; i++) {
     int error = apply(self, &changes[i]);
     if (error == 0) continue;
-    if (errors == nevents) {
+    if (result == nevents) {
       errno = error;
-      return -1;
+      result = -1;
+      break;
     }
-    events[errors] = changes[i];
-    events[errors].flags = EV_ERROR;
-    events[errors++].data = error;
+    events[result] = changes[i];
+    events[result].flags = EV_ERROR;
+    events[result++].data = error;
   }
-  if (errors > 0 || nevents == 0) return errors;
-  for (int i = self->count - 1; i >= 0; i--)
-    if (is_closed(&self->entries[i])) drop(self, i);
-  if (self->polled == NULL) self->polled = calloc(1, sizeof *self->polled);
-  self->polled[0] = (struct pollfd){self->fd, POLLIN, 0};
-  for (int i = 0; i < self->count; i++) {
-    const entry *each = &self->entries[i];
-    int fd = each->pidfd >= 0 ? each->pidfd : (int)each->event.ident;
-    self->polled[i + 1] = (struct pollfd){fd, wanted(&each->event), 0};
-  }
-  if (ppoll(self->polled, (nfds_t)self->count + 1, timeout, NULL) < 0) return -1;
-  return collect(self, events, nevents);
+  if (result == 0 && nevents > 0) result = wait_for(self, events, nevents, timeout);
+  int error = errno;
+  pthread_mutex_unlock(&self->lock);
+  errno = error;
+  return result;
 }
