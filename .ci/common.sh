@@ -27,9 +27,13 @@ sys.exit(not (version == sys.argv[1] and is_cpython and with_gil and os.path.exi
 PY
 }
 
-# One interpreter of each version, those on PATH first.
+# One interpreter of each version, those on PATH first; or those that PYTHONS names.
 interpreters() {
     local version candidate
+    if [ -n "${PYTHONS:-}" ]; then
+        tr ' ' '\n' <<< "$PYTHONS"
+        return
+    fi
     for version in 3.11 3.12 3.13 3.14 3.15; do
         for candidate in "python$version" "$HOME/.pyenv/versions/$version".*/bin/python; do
             if usable "$candidate" "$version"; then

@@ -125,6 +125,7 @@ def no_leaks(request, no_leaks_log, caplog):
     yield reports
     let_go(request.node, caplog)
     collect_garbage()
+    set_aside_at_times()
     unexpected = reports.take()
     if failed(request.node):
         # A traceback keeps its frames alive: only the first failure matters.
@@ -142,6 +143,19 @@ def let_go(item, caplog) -> None:
     item.funcargs.clear()
     for phase in ("setup", "call"):
         caplog.get_records(phase).clear()
+
+
+def set_aside_at_times() -> None:
+    """Keep pytest's reports, which get more with every test, out of the collector's way."""
+    global ended_tests
+    ended_tests += 1
+    if ended_tests % TESTS_PER_FREEZE == 0:
+        gc.freeze()
+
+
+ended_tests = 0
+# What is frozen while a fixture of a wider scope has it is not collected later: not after each test.
+TESTS_PER_FREEZE = 100
 
 
 def debug_counts() -> dict[str, int] | None:

@@ -287,24 +287,28 @@ import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 os.setsid()
 
+def say(text):
+    # At once: print() of two processes may write into one another's.
+    os.write(1, text.encode() + b"\\n")
+
 async def main():
     def child():
         try:
-            print("ready", flush=True)
+            say("ready")
             time.sleep(60)
         except KeyboardInterrupt:
-            print("child interrupted", flush=True)
+            say("child interrupted")
 
     try:
         print(await asyncio.to_thread(in_child, child))
     except asyncio.CancelledError:
-        print("parent cancelled")
+        say("parent cancelled")
         raise
 
 try:
     impl.run(main())
 except KeyboardInterrupt:
-    print("parent interrupted")
+    say("parent interrupted")
 """
     )
     with running_python(path, cwd=tmp_path) as process:
