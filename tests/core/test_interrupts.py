@@ -1,6 +1,8 @@
 """KeyboardInterrupt and SystemExit leave the run at once, and a loop that can go on where it stopped."""
 
 import asyncio
+import contextvars
+import functools
 import os
 import signal
 import threading
@@ -262,6 +264,94 @@ def test_ctrl_c_wakes_a_sleeping_runner(impl):
         runner.get_loop().call_later(0.01, loop_is_up.set)
         with running_thread(interrupt_once_up, loop_is_up):
             runner.run(main())
+
+
+def press_ctrl_c(*args):
+    signal.raise_signal(signal.SIGINT)
+    return 0
+
+
+class Pressing:
+    """Whoever looks for it in a dict, compares or iterates presses Ctrl-C."""
+
+    __hash__ = __eq__ = __lt__ = __index__ = press_ctrl_c
+    __iter__ = __next__ = press_ctrl_c
+
+
+NESTED = {
+    "sorted": lambda: sorted([1, 2, 3], key=press_ctrl_c),
+    "map": lambda: list(map(press_ctrl_c, range(3))),
+    "hash": lambda: {}.get(Pressing()),
+    "compare": lambda: min(Pressing(), Pressing()),
+    "context": lambda: contextvars.copy_context().run(press_ctrl_c),
+    "partial": lambda: functools.partial(functools.reduce, press_ctrl_c)([1, 2, 3]),
+    "sleep": lambda: (threading.Thread(target=interrupt_soon).start(), time.sleep(60)),
+    "future": lambda: asyncio.isfuture(Pressing()) or bytes(Pressing()),
+}
+
+
+def interrupt_soon():
+    time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("call", NESTED.values(), ids=NESTED)
+def test_ctrl_c_nested_in_c(loop, call):
+    """Out of functions in C that a callback has called, and out of the run; the loop goes on after it."""
+    seen = []
+    loop.call_soon(seen.append, "before")
+    loop.call_soon(call)
+    loop.call_soon(seen.append, "after")
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    assert seen == ["before"]
+    run_turn(loop)
+    assert seen == ["before", "after"]
+
+
+def test_ctrl_c_nested_in_c_under_a_runner(impl):
+    """The first one lets the call come to its end, and cancels the task; the second ends it at once."""
+    seen = []
+
+    async def main():
+        seen.append(sorted([3, 1, 2], key=lambda n: press_ctrl_c() if n == 1 else n))
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            seen.append(sorted([3, 1, 2], key=press_ctrl_c))
+
+    with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=impl.new_event_loop) as runner:
+        runner.run(main())
+    assert seen == [[1, 2, 3], "cancelled"]
+
+
+def test_ctrl_c_in_a_busy_main_task(impl):
+    seen = []
+
+    async def main():
+        try:
+            for turn in range(10**9):
+                await asyncio.sleep(0)
+                if turn == 20:
+                    press_ctrl_c()
+        except asyncio.CancelledError:
+            seen.append(turn)
+            raise
+
+    with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=impl.new_event_loop) as runner:
+        runner.run(main())
+    assert seen == [21]
+
+
+def test_a_main_task_that_is_over_when_ctrl_c_comes(impl):
+    """There is nothing to cancel any more."""
+
+    async def main():
+        asyncio.current_task().add_done_callback(press_ctrl_c)
+
+    with pytest.raises(KeyboardInterrupt), asyncio.Runner(loop_factory=impl.new_event_loop) as runner:
+        runner.run(main())
 
 
 def test_system_exit_under_a_runner(impl):

@@ -48,7 +48,7 @@ def test_wakes_again_and_again(loop):
 
 
 def test_many_threads_lose_nothing_and_keep_their_order(loop):
-    seen: dict[int, list[int]] = {number: [] for number in range(8)}
+    seen: dict[int, list[int]] = {number: [] for number in range(50)}
     left = [len(seen) * 500]
 
     def receive(thread, number):

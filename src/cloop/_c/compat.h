@@ -256,6 +256,17 @@ static inline ssize_t cloop_send_vector(int fd, struct iovec *vector, int count,
   return sendmsg(fd, &message, flags | MSG_NOSIGNAL);
 }
 
+/* What a pipe holds; with a size other than 0 after it has been given that. */
+static inline int cloop_pipe_size(int fd, int size) {
+#ifdef F_SETPIPE_SZ
+  return size ? fcntl(fd, F_SETPIPE_SZ, size) : fcntl(fd, F_GETPIPE_SZ);
+#else
+  (void)fd;
+  (void)size;
+  return -1;
+#endif
+}
+
 /* The descriptor of a socket.socket: the first field of PySocketSockObject since Python 2. It is -1
  * once the socket was closed or detached. */
 struct cloop_socket_head {

@@ -104,6 +104,9 @@ cdef extern from "compat.h" nogil:
     void cloop_push(int fd)
     ssize_t cloop_send_vector(int fd, iovec *vector, int count, int flags)
     int cloop_accept(int fd, sockaddr *address, socklen_t *length)
+    # What a pipe holds, in bytes, after it has been given another size, unless that is 0; -1 where that
+    # can't be, or can't be known.
+    int cloop_pipe_size(int fd, int size)
 
     # Many messages in one system call; where there is no such call, one.
     ctypedef struct mmsghdr "cloop_mmsghdr":

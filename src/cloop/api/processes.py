@@ -19,6 +19,8 @@ from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloop.api import exits, starts
+from cloop.api.streams import equip_child
+from cloop.transports.pipe import let_grow, receive_into
 
 if TYPE_CHECKING:
     from asyncio import Future, SubprocessProtocol
@@ -47,6 +49,13 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
 
     def _start(self, *_: Any, process: subprocess.Popen[bytes], **__: Any) -> None:  # type: ignore[override]
         self._proc = process
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Tell another protocol from now on."""
+        for pipe in self._pipes.values():
+            if pipe is not None:
+                receive_into(pipe.pipe, None)
+        super().set_protocol(protocol)
 
     def _process_exited(self, returncode: int) -> None:
         self._watch = None
@@ -127,6 +136,7 @@ async def subprocess_exec(
     protocol = protocol_factory()
     message = log_start(loop, f"execute program {program!r}", stdin, stdout, stderr)
     transport = await connect(loop, protocol, (program, *args), False, stdin, stdout, stderr, options)
+    equip_child(loop, protocol_factory, protocol, transport)
     if loop.get_debug() and message is not None:
         logger.info("%s: %r", message, transport)
     return transport, protocol
@@ -158,6 +168,7 @@ async def subprocess_shell(
     protocol = protocol_factory()
     message = log_start(loop, f"run shell command {cmd!r}", stdin, stdout, stderr)
     transport = await connect(loop, protocol, cmd, True, stdin, stdout, stderr, options)
+    equip_child(loop, protocol_factory, protocol, transport)
     if loop.get_debug() and message is not None:
         logger.info("%s: %r", message, transport)
     return transport, protocol
@@ -253,6 +264,9 @@ async def connect(
             transport.close()
             await (asyncio.shield(transport._wait()) if PY314 else transport._wait())
             raise
+    if options.get("pipesize", -1) == -1:
+        for fd in transport._pipes:
+            let_grow(transport.get_pipe_transport(fd))
     return transport
 
 

@@ -7,10 +7,11 @@ drain(). Neither has another layout than asyncio's class, so that
     asyncio.open_connection, start_server, open_unix_connection, start_unix_server
 
 get them too on a loop of cloop's: they make asyncio's own objects, and `equipped` changes the class of
-these before the connection is made. Nothing of asyncio's is replaced, and no other loop is affected.
-That is done for objects of exactly asyncio's own classes that those four functions have made, unless
-somebody has replaced a method that ours would hide. What programs make by themselves, subclasses and
-protocols made by hand, is left as it is.
+these before the connection is made. The readers of asyncio.create_subprocess_exec and
+create_subprocess_shell change theirs before anybody has seen them (`equip_child`). Nothing of asyncio's
+is replaced, and no other loop is affected. That is done for objects of exactly asyncio's own classes that
+those functions have made, unless somebody has replaced a method that ours would hide. What programs make
+by themselves, subclasses and protocols made by hand, is left as it is.
 
 Switched off by `loop.equips_streams = False`, and for all loops of a process that is started with
 CLOOP_STREAMS=asyncio in its environment.
@@ -22,15 +23,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from asyncio import streams
+from asyncio import base_subprocess, streams
+from asyncio import subprocess as subprocesses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloop.api.streamio import KEPT, StreamReader, StreamWriter
 from cloop.transports.intake import Intake
+from cloop.transports.pipe import receive_into
 
 if TYPE_CHECKING:
     from asyncio import BaseProtocol
     from collections.abc import Awaitable, Callable
+    from types import ModuleType
 
     from cloop.loop import Loop
 
@@ -40,6 +44,7 @@ _P = TypeVar("_P", bound="BaseProtocol")
 
 # ---- For asyncio's functions
 
+PIPE_DATA_RECEIVED = subprocesses.SubprocessStreamProtocol.pipe_data_received
 SWITCHED_ON = os.environ.get("CLOOP_STREAMS") != "asyncio"
 
 # Methods of asyncio's that ours hide.
@@ -53,9 +58,7 @@ HIDDEN = [
 
 def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]:
     """A factory of streams that are equipped, if it is one of asyncio's four functions'; else itself."""
-    if getattr(protocol_factory, "__globals__", None) is not vars(streams) or not loop.equips_streams:
-        return protocol_factory
-    if any(vars(base).get(name) is not method for base, name, method in HIDDEN):
+    if not is_asyncios(loop, protocol_factory, streams):
         return protocol_factory
 
     def factory() -> _P:
@@ -66,6 +69,13 @@ def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]
     return factory
 
 
+def is_asyncios(loop: Loop, protocol_factory: Callable[[], Any], module: ModuleType) -> bool:
+    """Whether a factory is of that module, and the streams it makes are to be equipped."""
+    if getattr(protocol_factory, "__globals__", None) is not vars(module) or not loop.equips_streams:
+        return False
+    return all(vars(base).get(name) is method for base, name, method in HIDDEN)
+
+
 def equip(protocol: BaseProtocol) -> None:
     """Change the class of the streams that a protocol of asyncio's is for."""
     if type(protocol) is not asyncio.StreamReaderProtocol:
@@ -74,16 +84,40 @@ def equip(protocol: BaseProtocol) -> None:
     inner: Any = protocol
     if type(inner._stream_reader) is not asyncio.StreamReader:
         return
-    reader: Any = inner._stream_reader
+    equip_reader(inner._stream_reader)
+    if inner._client_connected_cb is not None:
+        inner._client_connected_cb = with_writer(inner._client_connected_cb)
+
+
+def equip_reader(reader: Any) -> Intake:
+    """Change the class of a reader; returns what its data is in from now on."""
     intake = Intake(reader._limit, reader._loop)
     intake.belong(reader)
     attributes = vars(reader)
     for name in KEPT:
-        del attributes[name]
+        setattr(intake, name, attributes.pop(name))
     reader.__class__ = StreamReader
     reader._intake = intake
-    if inner._client_connected_cb is not None:
-        inner._client_connected_cb = with_writer(inner._client_connected_cb)
+    return intake
+
+
+def equip_child(loop: Loop, protocol_factory: Callable[[], Any], protocol: Any, transport: Any) -> None:
+    """Change the class of the readers of a child's output, and have its pipes give them what comes.
+
+    That is what the child's protocol does with it, a turn later.
+    """
+    if type(protocol) is not subprocesses.SubprocessStreamProtocol or "pipe_data_received" in vars(protocol):
+        return
+    if PIPE_DATA_RECEIVED is not subprocesses.SubprocessStreamProtocol.pipe_data_received:
+        return
+    if not is_asyncios(loop, protocol_factory, subprocesses):
+        return
+    for fd, reader in ((1, protocol.stdout), (2, protocol.stderr)):
+        if type(reader) is asyncio.StreamReader:
+            intake = equip_reader(reader)
+            pipe = transport.get_pipe_transport(fd)
+            if type(pipe.get_protocol()) is base_subprocess.ReadSubprocessPipeProto:
+                receive_into(pipe, intake)
 
 
 def with_writer(client_connected_cb: _ClientConnected) -> _ClientConnected:

@@ -238,12 +238,12 @@ cdef class Intake(Receiver):
         cdef Py_ssize_t room = self.last
         cdef Py_ssize_t wanted = self.wanted
         if self.need > LARGE:
-            room = MOST
+            room = self.most
             wanted = max(self.need - self.size(), LARGE)
-        size[0] = MOST
+        size[0] = self.most
         if wanted >= LARGE:
             # What a reader takes whole it gets as it is.
-            size[0] = min(wanted, <Py_ssize_t>MOST)
+            size[0] = min(wanted, <Py_ssize_t>self.most)
         if room < LARGE or not self.settle() or self.is_orphan():
             return shared
         size[0] = min(<Py_ssize_t>size[0], room)

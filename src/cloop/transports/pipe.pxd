@@ -14,11 +14,15 @@ waits for a direction is the one that is told.
 The file may be shared with other processes, any of which may make it blocking again; that must not
 stop the other threads. So the calls that might block then are made without the GIL, and sockets are
 told with each call not to block.
+
+A pipe of Linux holds 64 KiB, so that with much data both sides wait for each other time and again. One
+that its owner says may grow does so, once, when it is found full again and again.
 """
 
 from cloop._c.pyapi cimport NoResult
 from cloop._c.socket cimport iovec
 from cloop.transports.base cimport BaseTransport
+from cloop.transports.receiver cimport Receiver
 from cloop.transports.scratch cimport Scratch
 
 cdef enum Kind:
@@ -32,17 +36,25 @@ cdef class PipeTransport(BaseTransport):
         Kind kind
         bint named             # the FIFO has a name in the file system
         bint losing            # connection_lost is scheduled or over
+        Scratch scratch
+        bint may_grow          # it is FIFO of the usual size, and we may change that
+        bint grown             # we have, and the loop's account of it has not been settled
+        int times_full         # how often it was found full, one time after the other
 
+        # It was found full, or not.
+        NoResult found_full(self, bint full) except NoResult.EXC
         # For a subclass: the error for a file of the wrong kind; what a repr adds while it is open.
         object refusal(self)
         list describe(self)
 
 cdef class ReadPipeTransport(PipeTransport):
     cdef:
-        Scratch scratch
+        Receiver receiver      # takes what comes instead of the protocol, or None
 
-        ssize_t read_some(self) noexcept
+        ssize_t read_some(self, char *memory, size_t size) noexcept
+        NoResult read_memory(self) except NoResult.EXC
         NoResult read_eof(self) except NoResult.EXC
+        NoResult read_failed(self) except NoResult.EXC
 
 cdef class WritePipeTransport(PipeTransport):
     cdef:

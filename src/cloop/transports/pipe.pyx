@@ -17,12 +17,24 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.errno cimport EIO
 from posix.unistd cimport read
 
-from cloop._c.socket cimport MSG_DONTWAIT, cloop_send_vector, recv, writev
+from cloop._c.socket cimport MSG_DONTWAIT, cloop_pipe_size, cloop_send_vector, recv, writev
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, run_connection_lost, would_block
 from cloop.transports.flow cimport MAX_OFFER, MAX_PIECES
+from cloop.transports.receiver cimport MOST, Receiver
 from cloop.transports.scratch cimport scratch_of
+
+cdef enum:
+    # What a pipe of Linux holds, unless somebody has set another size.
+    USUAL_SIZE = 65536
+    # What it grows to: as much as one read takes.
+    GROWN_SIZE = MOST
+    # Found full so often, it grows.
+    TIMES_FULL = 3
+    # Of one loop at once: a user may have 64 MiB in pipes (/proc/sys/fs/pipe-user-pages-soft), beyond
+    # which each new pipe holds 8 KiB only.
+    MOST_GROWN = 16
 
 cdef object FileIO = _io.FileIO
 cdef object TextIOWrapper = _io.TextIOWrapper
@@ -55,6 +67,28 @@ cdef object holder_of(object pipe):
     return None
 
 
+def let_grow(transport):
+    """The pipe is ours to change, and nobody has chosen its size: it may grow."""
+    cdef PipeTransport pipe
+    if isinstance(transport, PipeTransport):
+        pipe = <PipeTransport>transport
+        pipe.may_grow = pipe.kind == FIFO and cloop_pipe_size(pipe.live_fd(), 0) == USUAL_SIZE
+
+
+def receive_into(transport, Receiver receiver):
+    """Have a Receiver take what comes instead of the protocol, until that is replaced; None for none.
+
+    Returns whether that is so.
+    """
+    if type(transport) is not ReadPipeTransport or (<ReadPipeTransport>transport).kind != FIFO:
+        return False
+    (<ReadPipeTransport>transport).receiver = receiver
+    if receiver is not None and (<ReadPipeTransport>transport).may_grow:
+        # No more memory than can be filled.
+        receiver.most = USUAL_SIZE
+    return True
+
+
 cdef class Absent:
     """Hides an inherited method that asyncio's class does not have."""
 
@@ -76,6 +110,7 @@ cdef class PipeTransport(BaseTransport):
 
     cdef NoResult take_socket(self, Reactor loop, object pipe) except NoResult.EXC:
         cdef int fd = pipe.fileno()
+        self.scratch = scratch_of(loop)
         status = os.fstat(fd)
         mode = status.st_mode
         if stat.S_ISFIFO(mode):
@@ -110,6 +145,16 @@ cdef class PipeTransport(BaseTransport):
         self.extra["pipe"] = self.pipe
         return NoResult.OK
 
+    cdef NoResult found_full(self, bint full) except NoResult.EXC:
+        self.times_full = self.times_full + 1 if full else 0
+        if self.times_full < TIMES_FULL:
+            return NoResult.OK
+        self.may_grow = False
+        if self.scratch.grown_pipes < MOST_GROWN and cloop_pipe_size(self.live_fd(), GROWN_SIZE) >= 0:
+            self.scratch.grown_pipes += 1
+            self.grown = True
+        return NoResult.OK
+
     # ---- The end
 
     cdef NoResult force_close(self, object exception) except NoResult.EXC:
@@ -138,6 +183,9 @@ cdef class PipeTransport(BaseTransport):
     cdef NoResult close_file(self) except NoResult.EXC:
         cdef object pipe = self.pipe
         self.pipe = self.sock = None
+        if self.grown:
+            self.grown = False
+            self.scratch.grown_pipes -= 1
         if pipe is not None:
             pipe.close()
         return NoResult.OK
@@ -186,7 +234,6 @@ cdef class ReadPipeTransport(PipeTransport):
     set_write_buffer_limits = Absent("set_write_buffer_limits")
 
     def __cinit__(self, Reactor loop not None, pipe, protocol, waiter=None, extra=None):
-        self.scratch = scratch_of(loop)
         self.set_up(loop, pipe, protocol, waiter, extra, None, None)
 
     @property
@@ -196,10 +243,13 @@ cdef class ReadPipeTransport(PipeTransport):
     cdef object refusal(self):
         return ValueError("Pipe transport is for pipes/sockets only.")
 
-    cdef ssize_t read_some(self) noexcept:
+    cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
+        self.protocol = protocol
+        self.receiver = None
+        return NoResult.OK
+
+    cdef ssize_t read_some(self, char *memory, size_t size) noexcept:
         cdef int fd = self.live_fd()
-        cdef char *memory = self.scratch.memory
-        cdef size_t size = self.scratch.size
         cdef ssize_t n
         if self.kind == SOCKET:
             return recv(fd, memory, size, MSG_DONTWAIT)
@@ -211,13 +261,33 @@ cdef class ReadPipeTransport(PipeTransport):
         return n
 
     cdef NoResult on_readable(self) except NoResult.EXC:
-        cdef ssize_t n = self.read_some()
-        if n > 0:
-            # What it raises is reported and the transport lives on.
-            self.protocol.data_received(PyBytes_FromStringAndSize(self.scratch.memory, n))
-            return NoResult.OK
-        if n == 0:
-            return self.read_eof()
+        if self.receiver is not None:
+            return self.read_memory()
+        cdef ssize_t n = self.read_some(self.scratch.memory, self.scratch.size)
+        if n <= 0:
+            return self.read_eof() if n == 0 else self.read_failed()
+        if self.may_grow:
+            self.found_full(n >= USUAL_SIZE)
+        # What it raises is reported and the transport lives on.
+        self.protocol.data_received(PyBytes_FromStringAndSize(self.scratch.memory, n))
+        return NoResult.OK
+
+    cdef NoResult read_memory(self) except NoResult.EXC:
+        """The same for what takes it out of memory, or gives some of its own."""
+        # May be replaced while it runs.
+        cdef Receiver receiver = self.receiver
+        cdef size_t size = 0
+        cdef char *memory = receiver.room(self.scratch.memory, &size)
+        cdef ssize_t n = self.read_some(memory, size)
+        if n <= 0:
+            return self.read_eof() if n == 0 else self.read_failed()
+        if self.may_grow:
+            self.found_full(n >= USUAL_SIZE)
+            if self.grown:
+                receiver.most = GROWN_SIZE
+        return receiver.received(memory, n)
+
+    cdef NoResult read_failed(self) except NoResult.EXC:
         if would_block():
             return NoResult.OK
         return self.fatal_error(error_from_errno(), "Fatal read error on pipe transport")
@@ -357,6 +427,8 @@ cdef class WritePipeTransport(PipeTransport):
             if written < 0:
                 return NoResult.OK if would_block() else self.write_failed(error_from_errno())
             self.take_sent(written)
+            if self.may_grow:
+                self.found_full(self.queued >= USUAL_SIZE)
             if self.queued:
                 # The protocol is resumed only when nothing is left.
                 return NoResult.OK

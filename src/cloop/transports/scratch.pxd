@@ -44,6 +44,7 @@ cdef class Scratch:
         PyObject *spare[LEVELS + 1]
         Py_ssize_t expected    # about how much the sock_ methods got lately; kept by them
         Outbox outbox          # when what they write leaves
+        int grown_pipes        # how many pipes are larger by our doing; kept by transports/pipe
         # The class of the protocol that was set last, and what it is: servers have one.
         object protocol_class
         bint buffered          # a BufferedProtocol

@@ -1,12 +1,16 @@
 """run_coroutine_threadsafe: results and cancellation across threads."""
 
 import asyncio
+import collections.abc
 import concurrent.futures
+import os
+import signal
 import threading
+import time
 
 import pytest
 
-from tests.support import running_thread, wait_until
+from tests.support import PATIENCE, run_turn, running_thread, wait_until
 
 
 @pytest.fixture
@@ -114,3 +118,105 @@ def test_a_task_factory_that_fails(loop, submit, reports):
     loop.set_task_factory(factory)
     assert submit(work)
     assert isinstance(reports.take_one()["exception"], KeyError)
+
+
+def test_from_fifty_threads(loop, functions):
+    """Each gets what is its own, in a loop that sleeps as often as it works."""
+
+    async def double(number):
+        await asyncio.sleep(0 if number % 3 else 0.0001)
+        return 2 * number
+
+    def ask(first):
+        for number in range(first, first + 40):
+            assert functions.run_coroutine_threadsafe(double(number), loop).result(PATIENCE) == 2 * number
+        answered.append(first)
+
+    answered = []
+    threads = [threading.Thread(target=ask, args=(100 * number,)) for number in range(50)]
+    loop.call_soon(lambda: [thread.start() for thread in threads])
+
+    def stop_when_over():
+        if any(thread.is_alive() for thread in threads):
+            loop.call_later(0.001, stop_when_over)
+        else:
+            loop.stop()
+
+    loop.call_later(0.001, stop_when_over)
+    loop.run_forever()
+    for thread in threads:
+        thread.join()
+    assert sorted(answered) == [100 * number for number in range(50)]
+
+
+def test_from_signal_handlers(loop, functions):
+    """While a callback runs, and while the loop sleeps."""
+
+    def handler(number, frame):
+        futures.append(functions.run_coroutine_threadsafe(asyncio.sleep(0, len(futures)), loop))
+
+    def send():
+        for number in range(20):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            deadline = time.monotonic() + PATIENCE
+            while len(futures) < 51 + number:
+                assert time.monotonic() < deadline, "the handler was not called"
+                time.sleep(0.0005)
+
+    async def main():
+        for number in range(50):
+            signal.raise_signal(signal.SIGUSR1)
+            if number % 2:
+                await asyncio.sleep(0)
+        with running_thread(send):
+            await wait_until(lambda: len(futures) == 70)
+        return [await asyncio.wrap_future(future) for future in futures]
+
+    futures = []
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        assert loop.run_until_complete(main()) == list(range(70))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+class Silent(collections.abc.Coroutine):
+    """A coroutine that nobody misses."""
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def send(self, value):
+        raise StopIteration(None)
+
+    def throw(self, *args):
+        raise args[0]
+
+
+def test_while_the_loop_closes(loop_factory, impl, functions):
+    """Threads are told, and what the loop has not come to stays undone."""
+
+    def forgotten(loop, coro, **options):
+        task = impl.Task(coro, loop=loop, **options)
+        task._log_destroy_pending = False
+        return task
+
+    def post(loop, started, futures):
+        started.wait()
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            while True:
+                futures.append(functions.run_coroutine_threadsafe(Silent(), loop))
+
+    for _ in range(10):
+        loop = loop_factory()
+        loop.set_task_factory(forgotten)
+        started, futures = threading.Barrier(4), []
+        job = (post, loop, started, futures)
+        with running_thread(*job), running_thread(*job), running_thread(*job):
+            started.wait()
+            run_turn(loop)
+            loop.close()
+        assert all(future.result(0) is None for future in futures if future.done())
