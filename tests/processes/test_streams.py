@@ -115,7 +115,7 @@ def test_a_read_that_is_cancelled_loses_nothing(run):
             if isinstance(outcome, asyncio.CancelledError):
                 outcome = await process.stdout.readline()
             assert outcome == b"%d\n" % turns
-        return await process.communicate()
+        return await process.communicate(b"")
 
     assert run(main()) == (b"", None)
 
@@ -298,7 +298,7 @@ def test_pipes_with_much_to_carry_grow(impl, run):
             await send_through(process, 4 << 20)
         after = pipe_sizes(process)
         await send_through(process, 4 << 20)
-        await process.communicate()
+        await process.communicate(b"")
         return before, after
 
     assert run(main()) == ([USUAL_SIZE] * 2, [4 * USUAL_SIZE] * 2)
@@ -351,12 +351,12 @@ def test_only_some_pipes_grow_at_once(impl, run):
             await asyncio.gather(*(send_through(process, 4 << 20) for process in processes))
             sizes = [size for process in processes for size in pipe_sizes(process)]
         for process in processes:
-            await process.communicate()
+            await process.communicate(b"")
         # What has grown and is closed leaves its place to others.
         process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
         while min(pipe_sizes(process)) == USUAL_SIZE:
             await send_through(process, 4 << 20)
-        await process.communicate()
+        await process.communicate(b"")
         return sizes
 
     assert sorted(run(main())) == [USUAL_SIZE] * 8 + [4 * USUAL_SIZE] * 16

@@ -265,8 +265,8 @@ async def connect(
             await (asyncio.shield(transport._wait()) if PY314 else transport._wait())
             raise
     if options.get("pipesize", -1) == -1:
-        for fd in transport._pipes:
-            let_grow(transport.get_pipe_transport(fd))
+        for pipe in transport._pipes.values():
+            let_grow(pipe.pipe)
     return transport
 
 

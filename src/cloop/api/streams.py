@@ -95,7 +95,10 @@ def equip_reader(reader: Any) -> Intake:
     intake.belong(reader)
     attributes = vars(reader)
     for name in KEPT:
-        setattr(intake, name, attributes.pop(name))
+        value = attributes.pop(name)
+        # Else it is what an intake begins with.
+        if value:
+            setattr(intake, name, value)
     reader.__class__ = StreamReader
     reader._intake = intake
     return intake
