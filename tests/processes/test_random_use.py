@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.support import PATIENCE, settle
+from tests.support import PATIENCE, settle, wait_until
 
 PIPE = subprocess.PIPE
 SEEDS = int(os.environ.get("CLOOP_TEST_SEEDS", "6"))
@@ -118,7 +118,12 @@ class User:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.transport.close()
+        pipe = self.transport.get_pipe_transport(0)
+        if pipe is not None and pipe.get_write_buffer_size():
+            # A grandchild may be there still, and read nothing.
+            pipe.abort()
         code = await asyncio.wait_for(self.process.wait(), PATIENCE)
+        await wait_until(lambda: all(pipe.disconnected for pipe in self.transport._pipes.values()))
         assert isinstance(code, int) and code == self.process.returncode
 
     async def use(self) -> None:

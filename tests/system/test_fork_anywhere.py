@@ -135,7 +135,7 @@ async def main():
     while not all(task.done() for task in tasks):
         await asyncio.sleep(0)
         turns += 1
-        if turns % 7 == 0 and len(forks) < 12:
+        if turns % 7 == 1 and len(forks) < 12:
             fork()
     print([task.result() for task in tasks] == list(range(40)), len(forks) > 0)
 
