@@ -8,10 +8,11 @@ That is how
     asyncio.open_connection, start_server, open_unix_connection, start_unix_server
 
 get them on a loop of cloop's: they make asyncio's objects, of which the loop is given the protocol,
-and `equipped` changes the class of the reader before the connection is made. A server's protocol
-hands the writer to a callback, which is where its class is changed. A client's is made by the function
-once the loop has connected, and known to nobody else. But StreamWriter.__init__() asks the loop for a
-future, as the first thing that happens then: `equip_writer` looks who asks.
+and `equipped` sees to its reader before the connection is made. Of a server nobody has reader and
+writer before its callback gets them, so those of ours are put in their place. A client's reader is the
+function's already, and changes its class; its writer is made by the function once the loop has
+connected, and known to nobody else. But StreamWriter.__init__() asks the loop for a future, as the
+first thing that happens then: `equip_writer` looks who asks.
 
 Nothing of asyncio's is replaced, and no other loop is affected. All this is done for objects of exactly
 asyncio's own classes that those four functions have made, unless somebody has replaced a method that
@@ -30,6 +31,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import weakref
 from asyncio import streams
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,31 +83,69 @@ def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]
 
 
 def equip(protocol: BaseProtocol) -> None:
-    """Change the class of the streams that a protocol of asyncio's is for."""
+    """Equip the reader that a protocol of asyncio's feeds, and a server's writer."""
     if type(protocol) is not asyncio.StreamReaderProtocol:
         return
     # What is private is unknown to type checkers.
     inner: Any = protocol
-    if type(inner._stream_reader) is not asyncio.StreamReader:
-        return
     reader: Any = inner._stream_reader
+    if not is_plain(reader, asyncio.StreamReader):
+        return
     intake = Intake(reader._limit, reader._loop)
-    intake.belong(reader)
+    if inner._client_connected_cb is None:
+        become_ours(reader, intake)
+        return
+    # Nobody has it yet.
+    inner._strong_reader = new_reader(intake, reader._source_traceback)
+    inner._stream_reader_wr = weakref.ref(inner._strong_reader)
+    inner._client_connected_cb = with_writer(inner._client_connected_cb)
+
+
+def is_plain(instance: object, kind: type) -> bool:
+    """Whether it is of that very class."""
+    return type(instance) is kind
+
+
+def become_ours(reader: Any, intake: Intake) -> None:
+    """Change the class of a reader that somebody has already."""
     attributes = vars(reader)
     for name in KEPT:
         del attributes[name]
     reader.__class__ = StreamReader
     reader._intake = intake
-    if inner._client_connected_cb is not None:
-        inner._client_connected_cb = with_writer(inner._client_connected_cb)
+    intake.belong(reader)
+
+
+def new_reader(intake: Intake, source_traceback: Any) -> StreamReader:
+    """A reader over an intake, which has the limit and the loop."""
+    # One that was made like that, and not of another class, has its methods found in no time: CPython
+    # does not specialize the look-up in an object whose class was changed.
+    reader = StreamReader.__new__(StreamReader)
+    reader._intake = intake
+    if source_traceback is not None:
+        reader._source_traceback = source_traceback  # type: ignore[attr-defined]
+    intake.belong(reader)
+    return reader
+
+
+class Retired(asyncio.StreamWriter):
+    """A writer in whose place there is another one, which the transport is left to."""
+
+    def __del__(self) -> None:
+        pass
 
 
 def with_writer(client_connected_cb: _ClientConnected) -> _ClientConnected:
-    """Change the class of the writer that a callback is called with."""
+    """The callback, called with a writer of ours in the place of asyncio's, which nobody has yet."""
 
-    def callback(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Awaitable[None] | None:
-        if type(writer) is asyncio.StreamWriter:
-            writer.__class__ = StreamWriter
+    def callback(reader: asyncio.StreamReader, writer: Any) -> Awaitable[None] | None:
+        if is_plain(writer, asyncio.StreamWriter):
+            protocol = writer._protocol
+            ours = StreamWriter(writer._transport, protocol, reader, writer._loop)
+            writer.__class__ = Retired
+            if getattr(protocol, "_stream_writer", None) is writer:
+                protocol._stream_writer = ours
+            writer = ours
         return client_connected_cb(reader, writer)
 
     return callback
@@ -120,7 +160,7 @@ def equip_writer(protocol: BaseProtocol) -> None:
     if caller.f_code is not asyncio.StreamWriter.__init__.__code__:
         return
     arguments = caller.f_locals
-    if arguments["protocol"] is protocol and type(arguments["self"]) is asyncio.StreamWriter:
+    if arguments["protocol"] is protocol and is_plain(arguments["self"], asyncio.StreamWriter):
         arguments["self"].__class__ = StreamWriter
 
 
@@ -186,22 +226,18 @@ async def start_unix_server(
     return await loop.create_unix_server(factory, path, **kwds)  # type: ignore[arg-type]
 
 
-def new_protocol(
-    loop: AbstractEventLoop, reader: asyncio.StreamReader, client_connected_cb: _ClientConnected | None
-) -> asyncio.StreamReaderProtocol:
-    """The protocol that feeds a reader; both are equipped where the loop's are to be."""
-    protocol = asyncio.StreamReaderProtocol(reader, client_connected_cb, loop=loop)
-    if equips(loop):
-        equip(protocol)
-    return protocol
+def make_reader(loop: AbstractEventLoop, limit: int) -> asyncio.StreamReader:
+    """A reader, of ours where the loop's are to be equipped."""
+    kind = StreamReader if equips(loop) else asyncio.StreamReader
+    return kind(limit, loop)
 
 
 def client_streams(
     loop: AbstractEventLoop, limit: int
 ) -> tuple[asyncio.StreamReader, asyncio.StreamReaderProtocol]:
     """A client's reader and the protocol that feeds it, which does not keep it."""
-    reader = asyncio.StreamReader(limit=limit, loop=loop)
-    return reader, new_protocol(loop, reader, None)
+    reader = make_reader(loop, limit)
+    return reader, asyncio.StreamReaderProtocol(reader, loop=loop)
 
 
 def client_writer(
@@ -210,7 +246,7 @@ def client_writer(
     reader: asyncio.StreamReader,
     loop: AbstractEventLoop,
 ) -> asyncio.StreamWriter:
-    """A client's writer, equipped if its reader is."""
+    """A client's writer, of ours if its reader is."""
     kind = StreamWriter if type(reader) is StreamReader else asyncio.StreamWriter
     return kind(transport, protocol, reader, loop)
 
@@ -221,7 +257,10 @@ def server_factory(
     """What makes a protocol for each client."""
 
     def factory() -> asyncio.StreamReaderProtocol:
-        reader = asyncio.StreamReader(limit=limit, loop=loop)
-        return new_protocol(loop, reader, client_connected_cb)
+        reader = make_reader(loop, limit)
+        callback = client_connected_cb
+        if type(reader) is StreamReader:
+            callback = with_writer(callback)
+        return asyncio.StreamReaderProtocol(reader, callback, loop=loop)
 
     return factory
