@@ -131,7 +131,7 @@ def new_reader(intake: Intake, source_traceback: Any) -> StreamReader:
 class Retired(asyncio.StreamWriter):
     """A writer in whose place there is another one, which the transport is left to."""
 
-    def __del__(self) -> None:
+    def __del__(self, warnings: Any = None) -> None:
         pass
 
 
