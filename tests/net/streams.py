@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from tests.support import PATIENCE
+from tests.support import PATIENCE, settle
 
 from .tls import NAME, client_context, server_context
 
@@ -21,6 +21,23 @@ class Wire:
     kind: str
     module: ModuleType
     path: str
+
+    @contextlib.asynccontextmanager
+    async def serving(self, handler: Handler, **options: object) -> AsyncIterator[asyncio.Server]:
+        """A server on a free address; when it is left, all its connections must have been closed."""
+        writers = []
+
+        def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Awaitable[None] | None:
+            writers.append(writer)
+            return handler(reader, writer)
+
+        async with asyncio.timeout(PATIENCE), await self.serve(noted, **options) as server:
+            yield server
+            for writer in writers:
+                # Before 3.12 the server does not wait for them.
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+            await settle()
 
     async def serve(self, handler: Handler, **options: object) -> asyncio.Server:
         """A server on a free address."""
@@ -44,7 +61,7 @@ class Wire:
         self, handler: Handler, limit: int = 2**16, server_limit: int = 2**16
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """A client of a server with that handler, which closes its writer by itself."""
-        async with asyncio.timeout(PATIENCE), await self.serve(handler, limit=server_limit) as server:
+        async with self.serving(handler, limit=server_limit) as server:
             reader, writer = await self.connect(server, limit=limit)
             try:
                 yield reader, writer

@@ -88,7 +88,7 @@ def test_a_method_that_was_replaced_is_called(monkeypatch, tcp_wire, owner):
     assert calls
 
 
-def test_subclasses_and_protocols_made_by_hand(run):
+def test_subclasses_and_protocols_made_by_hand(run, tcp_wire):
     class Reader(asyncio.StreamReader):
         fed = 0
 
@@ -98,7 +98,7 @@ def test_subclasses_and_protocols_made_by_hand(run):
 
     async def main():
         loop = asyncio.get_running_loop()
-        async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+        async with tcp_wire.serving(echo) as server:
             address = server.sockets[0].getsockname()
             for kind in (asyncio.StreamReader, Reader):
                 reader = kind(loop=loop)
@@ -148,7 +148,7 @@ def test_a_writer_made_by_somebody_else_at_that_moment(tcp_wire):
 
     async def main():
         loop = asyncio.get_running_loop()
-        async with await tcp_wire.serve(echo) as server:
+        async with tcp_wire.serving(echo) as server:
             _, writer = await tcp_wire.connect(server)
             loop.writer_protocol = writer._protocol
             reader = asyncio.StreamReader(loop=loop)

@@ -290,7 +290,7 @@ def test_data_that_is_fed_by_hand(run, wire):
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_must_be_positive(run, wire, limit):
     async def main():
-        async with await wire.serve(echo) as server:
+        async with wire.serving(echo) as server:
             with pytest.raises(ValueError, match="Limit cannot be <= 0"):
                 await wire.connect(server, limit=limit)
 

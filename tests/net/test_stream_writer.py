@@ -165,13 +165,7 @@ def test_extra_info(run, wire):
 
 def test_an_unclosed_writer_warns(run, wire):
     async def main():
-        served = asyncio.Event()
-
-        async def serve(reader, writer):
-            await echo(reader, writer)
-            served.set()
-
-        async with await wire.serve(serve) as server:
+        async with wire.serving(echo) as server:
             reader, writer = await wire.connect(server)
             text = repr(writer)
             with warnings.catch_warnings(record=True) as caught:
@@ -181,8 +175,6 @@ def test_an_unclosed_writer_warns(run, wire):
             assert text.startswith("<StreamWriter transport=<")
             assert any("unclosed <StreamWriter" in str(warning.message) for warning in caught)
             assert await reader.read() == b""
-            await served.wait()
-            await settle()
 
     run(main())
 
@@ -290,9 +282,8 @@ def test_a_callback_has_the_context_of_its_server(run, wire):
 
     async def main():
         place.set("server")
-        server = await wire.serve(look)
-        place.set("client")
-        async with server:
+        async with wire.serving(look) as server:
+            place.set("client")
             for _ in range(2):
                 reader, writer = await wire.connect(server)
                 assert await reader.read() == b""
@@ -312,7 +303,7 @@ def test_many_clients_at_once(run, wire):
         return answer
 
     async def main():
-        async with await wire.serve(echo) as server:
+        async with wire.serving(echo) as server:
             return await asyncio.gather(*(ask(server, number) for number in range(20)))
 
     assert run(main()) == [b"%d\n" % number for number in range(20)]
