@@ -33,10 +33,8 @@ class Wire:
 
         async with asyncio.timeout(PATIENCE), await self.serve(noted, **options) as server:
             yield server
-            for writer in writers:
-                # Before 3.12 the server does not wait for them.
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
+            # Before 3.12 the server does not wait for them. How they have ended is the handler's affair.
+            await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
             await settle()
 
     async def serve(self, handler: Handler, **options: object) -> asyncio.Server:
