@@ -23,6 +23,7 @@ from cloop.aio.combinators import (
 )
 from cloop.aio.future import Future
 from cloop.aio.task import Task
+from cloop.api.streams import open_connection, open_unix_connection, start_server, start_unix_server
 from cloop.core.counts import debug_counts as _debug_counts  # noqa: F401  # for the tests
 from cloop.loop import Loop
 from cloop.runner import install, new_event_loop, run
@@ -43,9 +44,13 @@ __all__ = (
     "gather",
     "install",
     "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
     "run",
     "run_coroutine_threadsafe",
     "shield",
+    "start_server",
+    "start_unix_server",
     "wait",
     "wait_for",
 )

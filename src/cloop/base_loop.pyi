@@ -53,6 +53,7 @@ class BaseLoop(Reactor):
     _starts: deque[Future[None]] | None
     _exits: dict[int, Exited]
     equips_streams: bool
+    writer_protocol: asyncio.BaseProtocol | None
     _unix_server_sockets: dict[socket, int]
     def _check_running(self) -> None: ...
     def _release(self) -> bool: ...

@@ -21,6 +21,7 @@ from cloop.core.ready cimport Ready
 from cloop.core.wakeup cimport note_main_thread
 
 from cloop.aio.registry import loops
+from cloop.api.streams import equip_writer
 
 cdef object isfuture = futures.isfuture
 cdef object ensure_future = tasks.ensure_future
@@ -48,6 +49,7 @@ cdef class BaseLoop(Reactor):
     cdef public object _starts              # children that wait for their start; None: one may start
     cdef public dict _exits                 # PID -> what to call, of children watched by the poller
     cdef public bint equips_streams         # see api/streams
+    cdef public object writer_protocol      # of streams whose writer, made next, is to be equipped
     cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove
 
     def __cinit__(self, *args, **kwargs):
@@ -62,6 +64,10 @@ cdef class BaseLoop(Reactor):
 
     def create_future(self):
         """A Future of this loop."""
+        if self.writer_protocol is not None:
+            protocol = self.writer_protocol
+            self.writer_protocol = None
+            equip_writer(protocol)
         return new_future(self)
 
     def create_task(self, coro, *, name=None, context=None, **kwargs):

@@ -1,14 +1,17 @@
 """What the tests of connections share."""
 
 import asyncio
+import importlib
 import resource
 import socket
+import tempfile
 
 import pytest
 
 from tests.support import tcp_pair
 
 from .protocols import Echo
+from .streams import WIRES, Wire
 
 
 @pytest.fixture
@@ -65,3 +68,34 @@ def listener():
     with socket.create_server(("127.0.0.1", 0)) as sock:
         sock.setblocking(False)
         yield sock
+
+
+# ---- Streams
+
+
+@pytest.fixture
+def short_path():
+    """A path for a unix socket, whose length is limited."""
+    with tempfile.TemporaryDirectory(prefix="cloop") as folder:
+        yield f"{folder}/socket"
+
+
+@pytest.fixture(params=["asyncio", "cloop"])
+def functions(request):
+    """The module whose open_connection and start_server are used."""
+    return importlib.import_module(request.param)
+
+
+@pytest.fixture(params=WIRES)
+def wire(request, functions, short_path):
+    return Wire(request.param, functions, short_path)
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def plain_wire(request, functions, short_path):
+    return Wire(request.param, functions, short_path)
+
+
+@pytest.fixture
+def tcp_wire(functions, short_path):
+    return Wire("tcp", functions, short_path)

@@ -35,6 +35,24 @@ async def futures_and_tasks() -> None:
     assert_type(task.get_name(), str)
 
 
+async def streams() -> None:
+    reader, writer = await cloop.open_connection("localhost", 80, limit=1000, ssl=True)
+    assert_type(reader, asyncio.StreamReader)
+    assert_type(writer, asyncio.StreamWriter)
+    assert_type(
+        await cloop.open_unix_connection("/socket"), tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    )
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+
+    def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    assert_type(await cloop.start_server(serve, ["localhost"], 80, backlog=10), asyncio.Server)
+    assert_type(await cloop.start_unix_server(refuse, "/socket"), asyncio.Server)
+
+
 async def connections(loop: cloop.Loop) -> None:
     transport, protocol = await loop.create_connection(asyncio.Protocol, "localhost", 80)
     assert_type(transport, asyncio.Transport)

@@ -37,8 +37,8 @@ MODULES = (
     "test_waitfor",
 )
 
-# Modules that call gather, wait and so on: they are run a second time with cloop's functions.
-CALLS_FUNCTIONS = frozenset({"test_eager_task_factory", "test_tasks", "test_waitfor"})
+# Modules that call gather, wait, start_server and so on: they are run a second time with cloop's.
+CALLS_FUNCTIONS = frozenset({"test_eager_task_factory", "test_streams", "test_tasks", "test_waitfor"})
 
 KITS = {"asyncio": ("asyncio",), "cloop": ("cloop", "cloop+functions")}
 

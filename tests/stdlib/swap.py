@@ -3,10 +3,21 @@
 import asyncio
 import importlib
 import types
-from asyncio import futures, tasks, unix_events
+from asyncio import futures, streams, tasks, unix_events
 from dataclasses import dataclass
 
-FUNCTIONS = ("as_completed", "gather", "run_coroutine_threadsafe", "shield", "wait", "wait_for")
+FUNCTIONS = (
+    "as_completed",
+    "gather",
+    "open_connection",
+    "open_unix_connection",
+    "run_coroutine_threadsafe",
+    "shield",
+    "start_server",
+    "start_unix_server",
+    "wait",
+    "wait_for",
+)
 LOOP_NAMES = ("EventLoop", "SelectorEventLoop", "_UnixSelectorEventLoop")
 
 # Modules whose tests make a bare BaseEventLoop and replace its I/O by mocks, only so as not to open
@@ -20,7 +31,7 @@ SELECTOR_MODULES = frozenset({"test_sendfile", "test_sock_lowlevel"})
 
 @dataclass(frozen=True)
 class Kit:
-    """What the tests are to use as the loop, Future and Task, and as gather, wait and so on."""
+    """What the tests are to use as the loop, Future and Task, and as gather, start_server and so on."""
 
     name: str
     loop: type
@@ -55,7 +66,7 @@ def install(kit: Kit, module: str) -> None:
     replace("Future", kit.future, asyncio, futures)
     replace("Task", kit.task, asyncio, tasks)
     for name, function in kit.functions.items():
-        replace(name, function, asyncio, tasks)
+        replace(name, function, asyncio, streams, tasks)
     if module in SELECTOR_MODULES:
         asyncio.SelectorEventLoop = with_selector(kit.loop)
     if module in BARE_LOOP_MODULES:

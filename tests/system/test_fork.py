@@ -296,7 +296,7 @@ async def main():
         try:
             say("ready")
             # From 3.13 on a signal for a process that a thread forked is seen where a system call was
-            # interrupted, and not by the interpreter's own look between two instructions: os.kill() looks, too.
+            # interrupted, and not by the interpreter's own look between instructions: os.kill() looks, too.
             for _ in range(600):
                 time.sleep(0.1)
                 os.kill(os.getpid(), 0)

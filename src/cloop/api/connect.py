@@ -278,10 +278,10 @@ async def wrap(
 ) -> tuple[Transport, _P]:
     """A protocol and the transport over a connected socket, once connection_made was called."""
     options: dict[str, Any] = {"context": contextvars.copy_context()} if ONE_CONTEXT else {}
-    protocol_factory = streams.equipped(loop, protocol_factory)
+    equipped_factory = streams.equipped(loop, protocol_factory)
     try:
         sock.setblocking(False)
-        protocol = protocol_factory()
+        protocol = equipped_factory()
         waiter = loop.create_future()
         if ssl:
             transport = loop._make_ssl_transport(
@@ -309,6 +309,9 @@ async def wrap(
         # The exception's traceback must not keep the connection alive.
         waiter = None  # type: ignore[assignment]
         raise
+    if equipped_factory is not protocol_factory:
+        # The writer is made next.
+        loop.writer_protocol = protocol
     return transport, protocol
 
 

@@ -60,6 +60,20 @@ cdef extern from *:
       return NULL;
     }
 
+    /* An attribute that is the instance's own: of a class of ours, which has none of that name. */
+    static PyObject *streamio_attribute(PyObject *instance, PyObject *name) {
+    #if PY_VERSION_HEX >= 0x030D0000
+      /* Before, asking for the dict would end the specialized look-up of methods. */
+      PyObject *dict = PyObject_GenericGetDict(instance, NULL);
+      if (dict == NULL) return NULL;
+      PyObject *value = PyDict_GetItemWithError(dict, name);
+      Py_XINCREF(value);
+      Py_DECREF(dict);
+      if (value != NULL || PyErr_Occurred()) return value;
+    #endif
+      return PyObject_GetAttr(instance, name);
+    }
+
     static void streamio_set_up(PyTypeObject *type, int (*advance)(PyObject *, PyObject **)) {
       streamio_advance = advance;
       streamio_nothing = PyTuple_New(0);
@@ -70,6 +84,7 @@ cdef extern from *:
     """
     void set_up "streamio_set_up"(PyTypeObject *type, int (*advance)(PyObject *, PyObject **) noexcept)
     PyObject *new_reference "Py_NewRef"(object o)
+    object attribute "streamio_attribute"(object instance, object name)
 
 ctypedef int (*advance_t)(PyObject *, PyObject **) noexcept
 
@@ -296,7 +311,7 @@ cdef class StreamCall:
     cdef int drain(self, PyObject **result) except -1:
         if self.state == NEW:
             self.state = OVER
-            if is_calm(self.argument._transport):
+            if is_calm(attribute(self.argument, "_transport")):
                 result[0] = new_reference(None)
                 return RETURNED
             self.inner = plain_drain(self.argument)
@@ -371,7 +386,7 @@ cdef StreamCall new_call(Kind kind, object reader, object argument):
     cdef StreamCall call = StreamCall.__new__(StreamCall)
     call.kind = kind
     call.argument = argument
-    call.intake = <Intake?>reader._intake
+    call.intake = <Intake?>attribute(reader, "_intake")
     return call
 
 
@@ -456,13 +471,18 @@ class StreamWriter(asyncio.StreamWriter):
 
     def write(self, data):
         """Send bytes-like data; what can't be sent now is queued."""
-        cdef object transport = self._transport
+        cdef object transport = attribute(self, "_transport")
         if type(transport) is StreamTransport:
             (<StreamTransport>transport).write(data)
         elif type(transport) is TlsTransport:
             (<TlsTransport>transport).write(data)
         else:
             transport.write(data)
+
+    def writelines(self, data):
+        """Send an iterable of bytes-like data, in one piece where that can be."""
+        cdef object transport = attribute(self, "_transport")
+        transport.writelines(data)
 
     def drain(self):
         """Wait until it is appropriate to write more.

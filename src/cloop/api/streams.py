@@ -2,16 +2,26 @@
 
 A reader here is an asyncio.StreamReader whose data is in an Intake (transports/intake), to which the
 transport gives it without a call in between; a writer is an asyncio.StreamWriter with a shorter
-drain(). Neither has another layout than asyncio's class, so that
+drain(). Neither has another layout than asyncio's class, so asyncio's own objects can become them.
+That is how
 
     asyncio.open_connection, start_server, open_unix_connection, start_unix_server
 
-get them too on a loop of cloop's: they make asyncio's own objects, and `equipped` changes the class of
-these before the connection is made. The readers of asyncio.create_subprocess_exec and
-create_subprocess_shell change theirs before anybody has seen them (`equip_child`). Nothing of asyncio's
-is replaced, and no other loop is affected. That is done for objects of exactly asyncio's own classes that
-those functions have made, unless somebody has replaced a method that ours would hide. What programs make
-by themselves, subclasses and protocols made by hand, is left as it is.
+get them on a loop of cloop's: they make asyncio's objects, of which the loop is given the protocol,
+and `equipped` sees to its reader before the connection is made. Of a server nobody has reader and
+writer before its callback gets them, so those of ours are put in their place. A client's reader is the
+function's already, and changes its class; its writer is made by the function once the loop has
+connected, and known to nobody else. But StreamWriter.__init__() asks the loop for a future, as the
+first thing that happens then: `equip_writer` looks who asks.
+
+The readers of asyncio.create_subprocess_exec and create_subprocess_shell change theirs before anybody
+has seen them (`equip_child`).
+
+Nothing of asyncio's is replaced, and no other loop is affected. All this is done for objects of exactly
+asyncio's own classes that those functions have made, unless somebody has replaced a method that ours
+would hide. What programs make by themselves, subclasses and protocols made by hand, is left as it
+is. The functions of the four names below do without the loop's help, and on other loops do what
+asyncio's do.
 
 Switched off by `loop.equips_streams = False`, and for all loops of a process that is started with
 CLOOP_STREAMS=asyncio in its environment.
@@ -23,19 +33,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import weakref
 from asyncio import base_subprocess, streams
 from asyncio import subprocess as subprocesses
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cloop.api.streamio import KEPT, StreamReader, StreamWriter
+from cloop.api.streamio import DEFAULT_LIMIT, KEPT, StreamReader, StreamWriter
 from cloop.transports.intake import Intake
 from cloop.transports.pipe import receive_into
 
 if TYPE_CHECKING:
-    from asyncio import BaseProtocol
-    from collections.abc import Awaitable, Callable
+    from asyncio import AbstractEventLoop, BaseProtocol, Server
+    from collections.abc import Awaitable, Callable, Sequence
     from types import ModuleType
 
+    from cloop.api.hints import UnixPath
     from cloop.loop import Loop
 
     _ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
@@ -56,6 +69,13 @@ HIDDEN = [
 ]
 
 
+def equips(loop: AbstractEventLoop) -> bool:
+    """Whether streams of the loop are to be equipped."""
+    if not getattr(loop, "equips_streams", False):
+        return False
+    return all(vars(base).get(name) is method for base, name, method in HIDDEN)
+
+
 def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]:
     """A factory of streams that are equipped, if it is one of asyncio's four functions'; else itself."""
     if not is_asyncios(loop, protocol_factory, streams):
@@ -71,28 +91,36 @@ def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]
 
 def is_asyncios(loop: Loop, protocol_factory: Callable[[], Any], module: ModuleType) -> bool:
     """Whether a factory is of that module, and the streams it makes are to be equipped."""
-    if getattr(protocol_factory, "__globals__", None) is not vars(module) or not loop.equips_streams:
-        return False
-    return all(vars(base).get(name) is method for base, name, method in HIDDEN)
+    return getattr(protocol_factory, "__globals__", None) is vars(module) and equips(loop)
 
 
 def equip(protocol: BaseProtocol) -> None:
-    """Change the class of the streams that a protocol of asyncio's is for."""
+    """Equip the reader that a protocol of asyncio's feeds, and a server's writer."""
     if type(protocol) is not asyncio.StreamReaderProtocol:
         return
     # What is private is unknown to type checkers.
     inner: Any = protocol
-    if type(inner._stream_reader) is not asyncio.StreamReader:
+    reader: Any = inner._stream_reader
+    if not is_plain(reader, asyncio.StreamReader):
         return
-    equip_reader(inner._stream_reader)
-    if inner._client_connected_cb is not None:
-        inner._client_connected_cb = with_writer(inner._client_connected_cb)
-
-
-def equip_reader(reader: Any) -> Intake:
-    """Change the class of a reader; returns what its data is in from now on."""
+    if inner._client_connected_cb is None:
+        become_ours(reader)
+        return
+    # Nobody has it yet.
     intake = Intake(reader._limit, reader._loop)
-    intake.belong(reader)
+    inner._strong_reader = new_reader(intake, reader._source_traceback)
+    inner._stream_reader_wr = weakref.ref(inner._strong_reader)
+    inner._client_connected_cb = with_writer(inner._client_connected_cb)
+
+
+def is_plain(instance: object, kind: type) -> bool:
+    """Whether it is of that very class."""
+    return type(instance) is kind
+
+
+def become_ours(reader: Any) -> Intake:
+    """Change the class of a reader that somebody has already; returns what its data is in from now on."""
+    intake = Intake(reader._limit, reader._loop)
     attributes = vars(reader)
     for name in KEPT:
         value = attributes.pop(name)
@@ -101,6 +129,7 @@ def equip_reader(reader: Any) -> Intake:
             setattr(intake, name, value)
     reader.__class__ = StreamReader
     reader._intake = intake
+    intake.belong(reader)
     return intake
 
 
@@ -116,19 +145,158 @@ def equip_child(loop: Loop, protocol_factory: Callable[[], Any], protocol: Any, 
     if not is_asyncios(loop, protocol_factory, subprocesses):
         return
     for fd, reader in ((1, protocol.stdout), (2, protocol.stderr)):
-        if type(reader) is asyncio.StreamReader:
-            intake = equip_reader(reader)
+        if is_plain(reader, asyncio.StreamReader):
+            intake = become_ours(reader)
             pipe = transport.get_pipe_transport(fd)
-            if type(pipe.get_protocol()) is base_subprocess.ReadSubprocessPipeProto:
+            if is_plain(pipe.get_protocol(), base_subprocess.ReadSubprocessPipeProto):
                 receive_into(pipe, intake)
 
 
-def with_writer(client_connected_cb: _ClientConnected) -> _ClientConnected:
-    """Change the class of the writer that a callback is called with."""
+def new_reader(intake: Intake, source_traceback: Any) -> StreamReader:
+    """A reader over an intake, which has the limit and the loop."""
+    # One that was made like that, and not of another class, has its methods found in no time: CPython
+    # does not specialize the look-up in an object whose class was changed.
+    reader = StreamReader.__new__(StreamReader)
+    reader._intake = intake
+    if source_traceback is not None:
+        reader._source_traceback = source_traceback  # type: ignore[attr-defined]
+    intake.belong(reader)
+    return reader
 
-    def callback(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Awaitable[None] | None:
-        if type(writer) is asyncio.StreamWriter:
-            writer.__class__ = StreamWriter
+
+class Retired(asyncio.StreamWriter):
+    """A writer in whose place there is another one, which the transport is left to."""
+
+    def __del__(self, warnings: Any = None) -> None:
+        pass
+
+
+def with_writer(client_connected_cb: _ClientConnected) -> _ClientConnected:
+    """The callback, called with a writer of ours in the place of asyncio's, which nobody has yet."""
+
+    def callback(reader: asyncio.StreamReader, writer: Any) -> Awaitable[None] | None:
+        if is_plain(writer, asyncio.StreamWriter):
+            protocol = writer._protocol
+            ours = StreamWriter(writer._transport, protocol, reader, writer._loop)
+            writer.__class__ = Retired
+            if getattr(protocol, "_stream_writer", None) is writer:
+                protocol._stream_writer = ours
+            writer = ours
         return client_connected_cb(reader, writer)
 
     return callback
+
+
+def equip_writer(protocol: BaseProtocol) -> None:
+    """Change the class of the writer that a client's protocol is for.
+
+    To be called by what StreamWriter.__init__ of asyncio's calls; anybody else's call changes nothing.
+    """
+    caller = sys._getframe(1)
+    if caller.f_code is not asyncio.StreamWriter.__init__.__code__:
+        return
+    arguments = caller.f_locals
+    if arguments["protocol"] is protocol and is_plain(arguments["self"], asyncio.StreamWriter):
+        arguments["self"].__class__ = StreamWriter
+
+
+# ---- The same functions
+
+
+async def open_connection(
+    host: str | None = None, port: int | str | None = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a TCP server. Returns (reader, writer).
+
+    `limit`, in bytes, is the reader's: the longest line, and half of what it reads ahead. Further
+    keywords are those of create_connection(), whose errors it raises. As asyncio.open_connection(),
+    which makes the same streams on cloop's loops; on others, both make asyncio's.
+    """
+    loop = asyncio.get_running_loop()
+    reader, protocol = client_streams(loop, limit)
+    # typeshed knows fewer ways to call it than asyncio.
+    transport, _ = await loop.create_connection(lambda: protocol, host, port, **kwds)  # type: ignore[arg-type]
+    return reader, client_writer(transport, protocol, reader, loop)
+
+
+async def open_unix_connection(
+    path: UnixPath | None = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """As open_connection(), to the Unix server at `path`, by create_unix_connection()."""
+    loop = asyncio.get_running_loop()
+    reader, protocol = client_streams(loop, limit)
+    transport, _ = await loop.create_unix_connection(lambda: protocol, path, **kwds)  # type: ignore[arg-type]
+    return reader, client_writer(transport, protocol, reader, loop)
+
+
+async def start_server(
+    client_connected_cb: _ClientConnected,
+    host: str | Sequence[str] | None = None,
+    port: int | str | None = None,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    **kwds: Any,
+) -> Server:
+    """Serve TCP clients, each by `client_connected_cb(reader, writer)`. Returns a Server.
+
+    What the callback returns runs as a task if it is a coroutine; an exception is reported to the
+    loop's exception handler. `limit`, in bytes, is the readers'. Further keywords are those of
+    create_server(), whose errors it raises. As asyncio.start_server(), which makes the same streams on
+    cloop's loops; on others, both make asyncio's.
+    """
+    loop = asyncio.get_running_loop()
+    factory = server_factory(loop, client_connected_cb, limit)
+    return await loop.create_server(factory, host, port, **kwds)  # type: ignore[arg-type]
+
+
+async def start_unix_server(
+    client_connected_cb: _ClientConnected,
+    path: UnixPath | None = None,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    **kwds: Any,
+) -> Server:
+    """As start_server(), at `path` of the file system, by create_unix_server()."""
+    loop = asyncio.get_running_loop()
+    factory = server_factory(loop, client_connected_cb, limit)
+    return await loop.create_unix_server(factory, path, **kwds)  # type: ignore[arg-type]
+
+
+def make_reader(loop: AbstractEventLoop, limit: int) -> asyncio.StreamReader:
+    """A reader, of ours where the loop's are to be equipped."""
+    kind = StreamReader if equips(loop) else asyncio.StreamReader
+    return kind(limit, loop)
+
+
+def client_streams(
+    loop: AbstractEventLoop, limit: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamReaderProtocol]:
+    """A client's reader and the protocol that feeds it, which does not keep it."""
+    reader = make_reader(loop, limit)
+    return reader, asyncio.StreamReaderProtocol(reader, loop=loop)
+
+
+def client_writer(
+    transport: asyncio.WriteTransport,
+    protocol: asyncio.StreamReaderProtocol,
+    reader: asyncio.StreamReader,
+    loop: AbstractEventLoop,
+) -> asyncio.StreamWriter:
+    """A client's writer, of ours if its reader is."""
+    kind = StreamWriter if type(reader) is StreamReader else asyncio.StreamWriter
+    return kind(transport, protocol, reader, loop)
+
+
+def server_factory(
+    loop: AbstractEventLoop, client_connected_cb: _ClientConnected, limit: int
+) -> Callable[[], asyncio.StreamReaderProtocol]:
+    """What makes a protocol for each client."""
+
+    def factory() -> asyncio.StreamReaderProtocol:
+        reader = make_reader(loop, limit)
+        callback = client_connected_cb
+        if type(reader) is StreamReader:
+            callback = with_writer(callback)
+        return asyncio.StreamReaderProtocol(reader, callback, loop=loop)
+
+    return factory

@@ -1,0 +1,297 @@
+"""Each way to read from a stream, by asyncio's functions and by cloop's, over each kind of connection."""
+
+import asyncio
+import random
+import tracemalloc
+
+import pytest
+
+from tests.support import PY313, settle, wait_until
+
+from .streams import echo, sending
+
+NOT_FOUND = "Separator is not found, and chunk exceed the limit"
+TOO_LONG = "Separator is found, but chunk is longer than limit"
+
+
+def test_read(run, wire):
+    async def main():
+        async with wire.talking(sending(b"abcdef", b"gh", b"ijk")) as (reader, writer):
+            assert await reader.read(0) == b""
+            assert [await reader.read(2), await reader.read(100)] == [b"ab", b"cdef"]
+            writer.write(b".")
+            assert await reader.read(100) == b"gh"
+            assert not reader.at_eof()
+            writer.write(b".")
+            assert [await reader.read(), await reader.read(), await reader.read(5)] == [b"ijk", b"", b""]
+            assert reader.at_eof()
+
+    run(main())
+
+
+def test_readline(run, wire):
+    async def main():
+        async with wire.talking(sending(b"one\ntw", b"o\n\nthree\n", b"rest")) as (reader, writer):
+            assert await reader.readline() == b"one\n"
+            writer.write(b".")
+            assert [await reader.readline() for _ in range(3)] == [b"two\n", b"\n", b"three\n"]
+            writer.write(b".")
+            assert [await reader.readline(), await reader.readline()] == [b"rest", b""]
+
+    run(main())
+
+
+def test_lines_by_iteration(run, wire):
+    async def main():
+        async with wire.talking(sending(b"one\ntwo\nrest")) as (reader, _):
+            return [line async for line in reader]
+
+    assert run(main()) == [b"one\n", b"two\n", b"rest"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "next_line"),
+    [(b"x" * 200 + b"\nnext\n", TOO_LONG, b"next\n"), (b"x" * 200, NOT_FOUND, b"")],
+    ids=["found", "not found"],
+)
+def test_a_line_over_the_limit(run, wire, data, message, next_line):
+    """It is skipped, or all that is there of it."""
+
+    async def main():
+        async with wire.talking(sending(data), limit=100) as (reader, _):
+            with pytest.raises(ValueError, match=message):
+                await reader.readline()
+            return await reader.readline()
+
+    assert run(main()) == next_line
+
+
+def test_readuntil(run, wire):
+    async def main():
+        async with wire.talking(sending(b"one--tw", b"o-", b"-three")) as (reader, writer):
+            assert await reader.readuntil(b"--") == b"one--"
+            writer.write(b"..")
+            assert await reader.readuntil(b"--") == b"two--"
+            with pytest.raises(asyncio.IncompleteReadError) as caught:
+                await reader.readuntil(b"--")
+            assert (caught.value.partial, caught.value.expected) == (b"three", None)
+            assert await reader.read() == b""
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "consumed"),
+    [(b"x" * 200 + b"--", TOO_LONG, 200), (b"x" * 199 + b"-", NOT_FOUND, 199)],
+    ids=["found", "not found"],
+)
+def test_what_is_over_the_limit_can_still_be_read(run, wire, data, message, consumed):
+    async def main():
+        async with wire.talking(sending(data), limit=100) as (reader, _):
+            # All of it, for else less might be found to be too much.
+            await wait_until(lambda: len(reader._buffer) == len(data))
+            with pytest.raises(asyncio.LimitOverrunError, match=message) as caught:
+                await reader.readuntil(b"--")
+            assert caught.value.consumed == consumed
+            return await reader.read()
+
+    assert run(main()) == data
+
+
+@pytest.mark.skipif(not PY313, reason="several separators are new in 3.13")
+def test_several_separators(run, wire):
+    async def main():
+        async with wire.talking(sending(b"one\r\ntwo\nthree;;fo", b"ur;", b";")) as (reader, writer):
+            separators = (b"\r\n", b"\n", b";;")
+            assert [await reader.readuntil(separators) for _ in range(3)] == [
+                b"one\r\n",
+                b"two\n",
+                b"three;;",
+            ]
+            writer.write(b"..")
+            assert await reader.readuntil(separators) == b"four;;"
+            with pytest.raises(asyncio.IncompleteReadError):
+                await reader.readuntil(separators)
+
+    run(main())
+
+
+@pytest.mark.skipif(not PY313, reason="several separators are new in 3.13")
+@pytest.mark.parametrize(
+    ("separators", "expected"),
+    [
+        ((b"BC", b"ABCDE"), b"xABC"),
+        ((b"ABCDE", b"BC"), b"xABC"),
+        ((b"CDE", b"ABCDE"), b"xABCDE"),
+        ((b"E", b"zz"), b"xABCDE"),
+    ],
+)
+def test_the_separator_that_ends_first_counts(run, wire, separators, expected):
+    async def main():
+        async with wire.talking(sending(b"xABCDEFG")) as (reader, _):
+            return await reader.readuntil(separators)
+
+    assert run(main()) == expected
+
+
+@pytest.mark.parametrize("separator", [b"", *([(), (b"a", b"")] if PY313 else [])])
+def test_separators_that_make_no_sense(run, wire, separator):
+    async def main():
+        async with wire.talking(sending(b"abc")) as (reader, _):
+            with pytest.raises(ValueError, match="Separator should"):
+                await reader.readuntil(separator)
+
+    run(main())
+
+
+def test_readexactly(run, wire):
+    async def main():
+        async with wire.talking(sending(b"abcde", b"fgh")) as (reader, writer):
+            with pytest.raises(ValueError, match="readexactly size can not be less than zero"):
+                await reader.readexactly(-1)
+            assert [await reader.readexactly(0), await reader.readexactly(3)] == [b"", b"abc"]
+            writer.write(b".")
+            assert await reader.readexactly(4) == b"defg"
+            with pytest.raises(asyncio.IncompleteReadError) as caught:
+                await reader.readexactly(4)
+            assert (caught.value.partial, caught.value.expected) == (b"h", 4)
+
+    run(main())
+
+
+def test_readexactly_of_much_more_than_the_limit(run, wire):
+    """It keeps no second copy of what it has read."""
+    data = random.Random(3).randbytes(3_000_000)
+
+    async def main():
+        async with wire.talking(sending(data[:7] + data), limit=1000) as (reader, _):
+            assert await reader.readexactly(7) == data[:7]
+            return await reader.readexactly(len(data))
+
+    assert run(main()) == data
+
+
+def test_readexactly_of_100_mb_takes_its_memory_once(impl, run, tcp_wire):
+    if not impl.is_cloop:
+        pytest.skip("asyncio copies what it has read")
+    piece, count = bytes(1_000_000), 100
+
+    async def send(reader, writer):
+        for _ in range(count):
+            writer.write(piece)
+            await writer.drain()
+        writer.close()
+
+    async def main():
+        async with tcp_wire.talking(send) as (reader, _):
+            tracemalloc.start()
+            try:
+                data = await reader.readexactly(len(piece) * count)
+                return len(data), tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    size, peak = run(main())
+    assert size == len(piece) * count
+    # While it grows what is there is moved, so for a moment it is there twice at most.
+    assert peak < 2.2 * size
+
+
+def test_a_long_line_in_pieces(run, wire):
+    """Wherever a piece ends, nothing of the line is lost or searched wrongly."""
+    lines = [b"x" * size + b"\n" for size in (0, 1, 70_000, 1_000_000, 5)]
+
+    async def main():
+        async with wire.talking(sending(b"".join(lines)), limit=2**21) as (reader, _):
+            return [line async for line in reader]
+
+    assert run(main()) == lines
+
+
+def test_a_cancelled_read_takes_nothing(run, wire):
+    async def main():
+        async with wire.talking(sending(b"a", b"bcd")) as (reader, writer):
+            assert await reader.read(10) == b"a"
+            for read in (lambda: reader.read(10), reader.readline, lambda: reader.readexactly(2)):
+                task = asyncio.create_task(read())
+                await settle()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            writer.write(b".")
+            assert await reader.readexactly(3) == b"bcd"
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", ["read", "readexactly", "readuntil", "readline"])
+def test_a_second_reader_is_refused(run, wire, method):
+    arguments = {"read": (5,), "readexactly": (5,)}.get(method, ())
+    named = "readuntil" if method == "readline" else method
+
+    async def main():
+        async with wire.talking(sending(b"", b"data\n")) as (reader, writer):
+            first = asyncio.create_task(reader.readline())
+            await settle()
+            with pytest.raises(RuntimeError, match=rf"^{named}\(\) called while another coroutine"):
+                await getattr(reader, method)(*arguments)
+            writer.write(b".")
+            assert await first == b"data\n"
+
+    run(main())
+
+
+def test_an_exception_set_on_the_reader(run, wire):
+    error = OSError("broken")
+
+    async def main():
+        async with wire.talking(echo) as (reader, writer):
+            waiting = asyncio.create_task(reader.readexactly(5))
+            await settle()
+            assert reader.exception() is None
+            reader.set_exception(error)
+            caught = [await asyncio.gather(waiting, return_exceptions=True)]
+            for call in (reader.read, reader.readline, lambda: reader.readexactly(1), writer.drain):
+                caught.append(await asyncio.gather(call(), return_exceptions=True))
+            assert caught == [[error]] * 5
+            assert reader.exception() is error
+
+    run(main())
+
+
+def test_a_reader_that_is_full_pauses_its_transport(run, wire):
+    data = random.Random(5).randbytes(400_000)
+
+    async def main():
+        async with wire.talking(sending(data), limit=5000) as (reader, writer):
+            await wait_until(lambda: not writer.transport.is_reading())
+            assert len(reader._buffer) > 10_000
+            assert await reader.readexactly(len(data)) == data
+
+    run(main())
+
+
+def test_data_that_is_fed_by_hand(run, wire):
+    async def main():
+        async with wire.talking(echo) as (reader, writer):
+            reader.feed_data(b"by hand\n")
+            reader.feed_data(bytearray(b"and "))
+            reader.feed_data(b"")
+            writer.write(b"by wire\n")
+            assert [await reader.readline(), await reader.readline()] == [b"by hand\n", b"and by wire\n"]
+            reader.feed_eof()
+            assert [await reader.read(), reader.at_eof()] == [b"", True]
+            with pytest.raises(AssertionError, match="feed_data after feed_eof"):
+                reader.feed_data(b"more")
+
+    run(main())
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_must_be_positive(run, wire, limit):
+    async def main():
+        async with wire.serving(echo) as server:
+            with pytest.raises(ValueError, match="Limit cannot be <= 0"):
+                await wire.connect(server, limit=limit)
+
+    run(main())
