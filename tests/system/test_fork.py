@@ -298,8 +298,9 @@ async def main():
     def child():
         try:
             say("ready")
-            # From 3.13 on a signal for a process that a thread forked is seen where a system call was interrupted,
-            # and not by the interpreter's own look between two instructions: os.kill() looks, too.
+            # From 3.13 on a signal for a process that a thread forked is seen where a system call was
+            # interrupted, and not by the interpreter's own look between two instructions: os.kill() looks,
+            # too.
             for _ in range(600):
                 time.sleep(0.1)
                 os.kill(os.getpid(), 0)
