@@ -54,7 +54,8 @@ def why_missing(name: str) -> str | None:
     try:
         factory_of(name)().close()
     except Exception as exc:  # a peer may fail in any way of its own; that is a reason to report, not to stop
-        return f"{name}: {type(exc).__name__}: {exc}"
+        missing = isinstance(exc, ModuleNotFoundError) and exc.name == name
+        return f"{name}: not installed" if missing else f"{name}: {type(exc).__name__}: {exc}"
     return None
 
 

@@ -172,6 +172,8 @@ def report(rows: list[Row], loops: list[str], args: argparse.Namespace) -> None:
         if alike:
             print(f"\n{table(alike, loops)}")
     print(f"\n{verdict(rows)}")
+    if any(FLOOR in row.runs for row in rows):
+        print(f"note: {FLOOR} is a bare server in C on epoll, the same work without a loop")
     slow = [over for over, tls in (("TCP", False), ("TLS", True)) if not program("load", tls=tls)]
     if slow and any(row.more_is_better for row in rows):
         over = " and ".join(slow)
@@ -199,12 +201,15 @@ def draw(rows: list[Row], loops: list[str], path: Path) -> None:
             own, other = (statistics.median(row.runs[name] or [0]) for name in (loop, base))
             quotient = own / other if row.more_is_better else other / own
             speeds.append(quotient if own and other else 0)
-        places = [place + (len(loops) / 2 - i) * height for place in range(len(rows), 0, -1)]
+        places = [place + (len(loops) / 2 - i - 1) * height for place in range(len(rows), 0, -1)]
         axes.barh(places, speeds, height, label=loop, align="edge")
     axes.set_yticks(range(len(rows), 0, -1), [row.title for row in rows])
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel(f"speed, {base} = 1")
+    axes.set_xlabel(f"speed, {base} = 1 (more is faster)")
     axes.legend()
+    facts = [f"{name} {value}" for name, value in description().items()]
+    facts += [f"{loop} {version_of(loop)}" for loop in loops if version_of(loop)]
+    figure.supxlabel(", ".join(facts), fontsize="x-small", x=0.01, ha="left")
     figure.savefig(path)
 
 

@@ -261,6 +261,11 @@ cdef class BaseLoop(Reactor):
         if self.closed:
             return
         self.closed = INHERITED
+        if self.current is not None and self.in_own_thread():
+            # asyncio has taken the running loop away, and from 3.14 on a task is left on that alone.
+            events._set_running_loop(self)
+            self.leave(self)
+            events._set_running_loop(None)
         self.wakeup.forget()
         self.poller.close()
         # What was to run is the parent's to run. A turn that a callback of this thread has forked in

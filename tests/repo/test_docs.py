@@ -49,6 +49,12 @@ def test_what_a_page_includes_is_there(page):
     assert all(line and (ROOT / line[1]).exists() for line in included), lines
 
 
+def test_the_changes_of_this_version_are_told():
+    version = re.fullmatch(r'__version__ = "(.+)"\n', (ROOT / "src/cloop/_version.py").read_text())[1]
+    sections = re.findall(r"^## (\S+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert sections[0] == version
+
+
 def test_readme_and_ci_have_the_same_commands():
     readme = (ROOT / "README.md").read_text()
     assert "    pip install . && python -m cloop examples/tour.py\n" in readme

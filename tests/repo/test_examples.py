@@ -1,5 +1,6 @@
 """The examples do what they say, on cloop and on asyncio."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from tests.support import PATIENCE, ROOT
 
 TOUR = "examples/tour.py"
+SLOW = re.compile(r"Executing <.*> took \d+\.\d+ seconds")
 
 
 def run(*arguments: str) -> str:
@@ -25,7 +27,8 @@ def run(*arguments: str) -> str:
             program.send_signal(signal.SIGABRT)
             stdout, stderr = program.communicate()
             pytest.fail(f"hangs after:\n{stdout}\nin:\n{stderr}")
-    assert stderr == ""
+    # Development mode has callbacks reported that took long: on a loaded machine any may.
+    assert [line for line in stderr.splitlines() if not SLOW.fullmatch(line)] == []
     assert program.returncode == 0
     return stdout
 

@@ -11,6 +11,9 @@ from .processes import read_until, rest_of, running_python
 
 # What a child does, in a process of its own; `in_child` returns its exit code to the parent.
 FORK = """
+# A line is written at once, with its end: another process's may come between otherwise.
+sys.stdout.reconfigure(line_buffering=True, write_through=False)
+
 def in_child(function):
     sys.stdout.flush()
     pid = os.fork()

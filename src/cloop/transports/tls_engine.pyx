@@ -177,7 +177,8 @@ cdef class DirectEngine(TlsEngine):
 
     cdef bint shake_hands(self) except -1:
         cdef void *one = self.ssl
-        cdef int result
+        cdef int result, error
+        cdef unsigned long code
         # The client begins. To ask OpenSSL before it has costs an error that is made and dropped.
         if self.server_side and BIO_ctrl_pending(self.rbio) == 0:
             return False
@@ -186,10 +187,17 @@ cdef class DirectEngine(TlsEngine):
             result = SSL_do_handshake(one)
         if result == 1:
             return True
-        if SSL_get_error(one, result) == SSL_ERROR_WANT_READ:
+        error = SSL_get_error(one, result)
+        if error == SSL_ERROR_WANT_READ:
             return False
-        # It fails again in the same way, and what it said the first time is still there.
-        return TlsEngine.shake_hands(self)
+        # It fails again in the same way, and what it said the first time is still there. But of what is no
+        # TLS at all OpenSSL 3.6 says so once, and then waits for more.
+        code = ERR_peek_last_error()
+        if TlsEngine.shake_hands(self):
+            return True
+        if code != 0:
+            raise error_of(code, error)
+        return False
 
     cdef Py_ssize_t read_again(self, int error) except -2:
         """SSL_read failed: the exception, as the object makes it.
