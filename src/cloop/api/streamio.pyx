@@ -35,6 +35,7 @@ cdef extern from *:
     static PyObject *streamio_nothing;
 
     static PySendResult streamio_send(PyObject *self, PyObject *Py_UNUSED(value), PyObject **result) {
+      *result = NULL; /* what it must be with PYGEN_ERROR: a debug build of CPython asserts that */
       return (PySendResult)streamio_advance(self, result);
     }
 
