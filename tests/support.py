@@ -111,6 +111,12 @@ def no_more_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def debug_counts() -> dict[str, int] | None:
+    """cloop's counts of live objects, if it is loaded and built for that."""
+    cloop = sys.modules.get("cloop")
+    return cloop._debug_counts() if hasattr(cloop, "_debug_counts") else None
+
+
 def collect_garbage() -> None:
     """Collect until nothing is left that only a finalizer kept."""
     for _ in range(3):
