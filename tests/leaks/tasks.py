@@ -170,7 +170,7 @@ async def factories(impl: Implementation) -> None:
     loop.set_task_factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
     await asyncio.gather(*(asyncio.sleep(0) for _ in range(5)))
     if PY312:
-        loop.set_task_factory(impl.eager_task_factory)
+        loop.set_task_factory(asyncio.create_eager_task_factory(impl.Task))
         await asyncio.gather(*(asyncio.sleep(0) for _ in range(5)))
         with contextlib.suppress(ValueError):
             await loop.create_task(fail(ValueError()))

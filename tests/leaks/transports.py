@@ -110,10 +110,10 @@ async def servers(impl: Implementation) -> None:
     _, client = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
     serving = loop.create_task(server.serve_forever())
     await asyncio.sleep(0)
+    await drop(client)
     serving.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
-    await drop(client)
     with contextlib.suppress(OSError):
         await loop.create_server(Recorder, "192.0.2.1", 0)
 
