@@ -20,6 +20,9 @@ PY312 = sys.version_info >= (3, 12)
 PY313 = sys.version_info >= (3, 13)
 PY314 = sys.version_info >= (3, 14)
 PY315 = sys.version_info >= (3, 15)
+# Debian 12 has 3.11.2, also as a debug build.
+EARLY_311 = sys.version_info < (3, 11, 7)
+DEBUG_PYTHON = hasattr(sys, "gettotalrefcount")
 
 # Long enough for a busy machine; only a failing test waits that long.
 PATIENCE = 10
