@@ -6,6 +6,8 @@ CLOOP_POLLER   epoll or kqueue; without it, the platform's own. On Linux kqueue 
                testing the poller (tests/kqueue).
 CLOOP_DEBUG    1 for a build that counts live handles, timers, watches and transports, asserts the
                invariants, and compiles our own C with -Wall -Werror.
+CLOOP_SANITIZE address,undefined (or one of gcc's others) for a build in which the sanitizers watch every
+               access of ours; the process needs their libraries from its start (.ci/sanitize).
 CLOOP_WERROR   1 for -Wall -Werror alone, as CI builds.
 CLOOP_ANNOTATE 1 writes Cython's HTML annotation beside each module's C file.
 CFLAGS, LDFLAGS   as ever.
@@ -20,6 +22,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_py import build_py
 
 DEBUG = os.environ.get("CLOOP_DEBUG") == "1"
+SANITIZERS = os.environ.get("CLOOP_SANITIZE", "")
 WERROR = DEBUG or os.environ.get("CLOOP_WERROR") == "1"
 POLLER = os.environ.get("CLOOP_POLLER") or ("epoll" if sys.platform.startswith("linux") else "kqueue")
 if POLLER not in ("epoll", "kqueue"):
@@ -30,13 +33,20 @@ EMULATED = POLLER == "kqueue" and sys.platform.startswith("linux")
 
 # A folder for each kind of build: setuptools goes by the dates of files, and would take what was built
 # with other settings for up to date.
-BUILD_FOLDER = f"build/{POLLER}{'-debug' if DEBUG else ''}"
+KIND = [POLLER, *(["debug"] if DEBUG else []), *filter(None, SANITIZERS.split(","))]
+BUILD_FOLDER = "build/" + "-".join(KIND)
 PROCESSORS = os.cpu_count() or 1
 
 FLAGS = ["-O2", "-fvisibility=hidden"]
 if sys.platform != "darwin":
     # Says something about ELF only, and clang says so.
     FLAGS.append("-fno-semantic-interposition")
+if SANITIZERS:
+    # What is undefined ends the process; the frame pointers are for the reports.
+    SANITIZE = [f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=undefined"]
+    FLAGS += [*SANITIZE, "-g", "-O1", "-fno-omit-frame-pointer"]
+else:
+    SANITIZE = []
 
 # Cython's own output compares signed with unsigned, leaves helpers unused, and from gcc 16 on seems to
 # call a function pointer of METH_O with four arguments; our header is clean under -Wall. (clang says
@@ -122,6 +132,7 @@ def extension(path: str) -> Extension:
         depends=["src/cloop/_c/compat.h", "src/cloop/_c/snapshot.h", "src/cloop/_c/spawn.h"],
         define_macros=[("CLOOP_DEBUG", "1" if DEBUG else "0")],
         extra_compile_args=FLAGS + (WARNINGS if WERROR else []),
+        extra_link_args=SANITIZE,
     )
 
 
@@ -138,6 +149,7 @@ def bench_programs() -> list[Extension]:
             depends=headers,
             define_macros=[("AS_MODULE", "1")],
             extra_compile_args=FLAGS + (WARNINGS if WERROR else []),
+            extra_link_args=SANITIZE,
         )
     ]
 

@@ -19,7 +19,7 @@ import sys
 
 import pytest
 
-from tests.support import Implementation, collect_garbage, load_implementation, open_fds
+from tests.support import Implementation, collect_garbage, debug_counts, load_implementation, open_fds
 
 LOOPS = tuple(os.environ.get("CLOOP_TEST_LOOPS", "asyncio,cloop").split(","))
 
@@ -65,6 +65,9 @@ def loop_factory(impl, reports):
 
     def new_loop() -> asyncio.AbstractEventLoop:
         loop = impl.new_event_loop()
+        if sys.flags.dev_mode:
+            # It switches debug mode on, which a test that is about it does itself.
+            loop.set_debug(False)
         loop.set_exception_handler(lambda loop, context: reports.append(context))
         loops.append(loop)
         return loop
@@ -156,12 +159,6 @@ def set_aside_at_times() -> None:
 ended_tests = 0
 # What is frozen while a fixture of a wider scope has it is not collected later: not after each test.
 TESTS_PER_FREEZE = 100
-
-
-def debug_counts() -> dict[str, int] | None:
-    """cloop's counts of live objects, if it is loaded and built for that."""
-    cloop = sys.modules.get("cloop")
-    return cloop._debug_counts() if hasattr(cloop, "_debug_counts") else None
 
 
 FAILED = pytest.StashKey[bool]()

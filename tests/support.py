@@ -20,6 +20,9 @@ PY312 = sys.version_info >= (3, 12)
 PY313 = sys.version_info >= (3, 13)
 PY314 = sys.version_info >= (3, 14)
 PY315 = sys.version_info >= (3, 15)
+# Debian 12 has 3.11.2, also as a debug build.
+EARLY_311 = sys.version_info < (3, 11, 7)
+DEBUG_PYTHON = hasattr(sys, "gettotalrefcount")
 
 # Long enough for a busy machine; only a failing test waits that long.
 PATIENCE = 10
@@ -109,6 +112,12 @@ def no_more_descriptors() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def debug_counts() -> dict[str, int] | None:
+    """cloop's counts of live objects, if it is loaded and built for that."""
+    cloop = sys.modules.get("cloop")
+    return cloop._debug_counts() if hasattr(cloop, "_debug_counts") else None
 
 
 def collect_garbage() -> None:

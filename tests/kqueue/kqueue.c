@@ -8,8 +8,8 @@
  * would watch, are refused here too, for the tests that run on Linux.
  *
  * libkqueue 2.3.1, which Debian has, is of no use: it refuses to watch a descriptor for reading and for
- * writing (EPOLL_CTL_ADD says EEXIST; https://github.com/mheily/libkqueue/issues/29), and closes what a
- * queue was made of in a thread of its own, some time later.
+ * writing (EPOLL_CTL_ADD says EEXIST, and kevent() EFAULT; https://github.com/mheily/libkqueue/issues/29),
+ * and closes what a queue was made of in a thread of its own, some time later.
  */
 #define _GNU_SOURCE
 #include "sys/event.h"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.support import no_more_descriptors
+from tests.support import EARLY_311, no_more_descriptors
 
 NUMBER_TOO_LARGE = 1 << 40
 
@@ -78,8 +78,14 @@ def words_of(exc: BaseException) -> tuple[type, str, object]:
     return type(exc), str(exc), getattr(exc, "filename", None)
 
 
+# Told by Popen after it has opened the pipes.
+REFUSED_LATE = {"no such user", "user -1", "group of the wrong type", "groups in a word"}
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(run, files, case):
+    if EARLY_311 and case in REFUSED_LATE:
+        pytest.skip("Popen of early Pythons 3.11 leaves its pipes open")
     args, options = REFUSED[case]
     args, options = [fill_in(each, files) for each in args], fill_in(options, files)
     with pytest.raises(Exception) as expected:

@@ -15,7 +15,11 @@ SECONDS = 30
 
 def environment(**variables: str) -> dict[str, str]:
     """This process's, with paths that hold in any directory, and nothing that changes messages."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PYTHON") or name == "PYTHONMALLOC"
+    }
     if paths := os.environ.get("PYTHONPATH"):
         env["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in paths.split(os.pathsep))
     return env | {"PYTHONUNBUFFERED": "1"} | variables

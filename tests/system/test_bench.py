@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from tests.support import DEBUG_PYTHON
+
 from .processes import run_python
 
 pytestmark = pytest.mark.skipif(
@@ -14,6 +16,7 @@ pytestmark = pytest.mark.skipif(
 QUICK = ("-m", "cloop", "bench", "--quick", "--loops", "cloop,asyncio")
 
 
+@pytest.mark.skipif(DEBUG_PYTHON, reason="it takes minutes where every reference is counted")
 def test_all_sections_are_measured(tmp_path):
     done = run_python(*QUICK, "--json", "out.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

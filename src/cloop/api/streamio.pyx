@@ -35,6 +35,7 @@ cdef extern from *:
     static PyObject *streamio_nothing;
 
     static PySendResult streamio_send(PyObject *self, PyObject *Py_UNUSED(value), PyObject **result) {
+      *result = NULL; /* what it must be with PYGEN_ERROR: a debug build of CPython asserts that */
       return (PySendResult)streamio_advance(self, result);
     }
 
@@ -112,11 +113,7 @@ cdef tuple NAMES = ("read", "read", "readexactly", "readline", "readuntil", "dra
 cdef bint takes_several_separators = sys.version_info >= (3, 13)
 cdef object coroutine_type = types.CoroutineType
 cdef object plain_drain = asyncio.StreamWriter.drain
-
-
-def empty():
-    """No items."""
-    yield from ()
+cdef object plain_read = asyncio.StreamReader.read
 
 
 def report_unawaited(kind):
@@ -205,7 +202,9 @@ cdef class StreamCall:
         if self.kind == DRAIN and self.inner is not None:
             return self.inner.throw(*args)
         self.end()
-        return empty().throw(*args)
+        # By a coroutine of the interpreter's, which ends where it begins, and so as that takes the
+        # arguments. One of Cython's leaves a reference to its type behind.
+        return plain_read(None).throw(*args)
 
     def close(self):
         """End it where it waits."""
