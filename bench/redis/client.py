@@ -8,12 +8,12 @@ Prints one line of JSON: how many commands were answered a second, and what one 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import Any
 
 from redis import asyncio as redis
 
+from ..clients import rate_of
 from ..loops import FACTORIES, factory_of
 from ..tool import new_parser
 
@@ -48,7 +48,7 @@ async def work(client: redis.Redis, pipeline: int, seconds: float) -> int:
     return commands
 
 
-async def measure(port: int, pipeline: int, with_hiredis: bool, seconds: float) -> dict[str, float]:
+async def measure(port: int, pipeline: int, with_hiredis: bool, seconds: float) -> str:
     """Commands a second over one connection, after some to warm up."""
     # The protocol's version that both parsers are for.
     pool = redis.ConnectionPool(
@@ -60,7 +60,7 @@ async def measure(port: int, pipeline: int, with_hiredis: bool, seconds: float) 
         commands = await work(client, pipeline, seconds)
         elapsed, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     await pool.aclose()
-    return {"commands_per_s": commands / elapsed, "cpu_us": cpu * 1e6 / commands, "busy": cpu / elapsed}
+    return rate_of(commands, elapsed, cpu)
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     args = parser.parse_args()
     with asyncio.Runner(loop_factory=factory_of(args.loop)) as runner:
-        print(json.dumps(runner.run(measure(args.port, args.pipeline, args.hiredis, args.seconds))))
+        print(runner.run(measure(args.port, args.pipeline, args.hiredis, args.seconds)))
 
 
 if __name__ == "__main__":

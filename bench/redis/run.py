@@ -13,56 +13,25 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import shutil
-import statistics
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 
-from ..loops import CLOOP
+from ..clients import Rate, rate_table, run_client
 from ..machine import two_cores
-from ..servers import against_peers, free_port, in_turn, listening, output_of, paired, running
-from ..table import number, render
+from ..servers import free_port, in_turn, listening, running
 from ..tool import add_common_options, chosen_loops, new_parser, parse_names, write_json
 
 PARSERS = ("python", "hiredis")
-UVLOOP = "uvloop"
-GRACE_S = 15  # beyond its own time, until a client is taken to hang
-
-
-@dataclass(frozen=True)
-class Rate:
-    """What one client did; the CPU time is the client's, for one command."""
-
-    commands_per_s: float
-    cpu_us: float
-    busy: float
 
 
 def measure(args: argparse.Namespace, port: int, parser: str, pipeline: int, loop: str) -> Rate:
     """One client, for a while."""
     command = [sys.executable, "-m", f"{__package__}.client", "--loop", loop, "--pipeline", str(pipeline)]
     command += [*(["--hiredis"] if parser == "hiredis" else []), "--seconds", str(args.seconds), str(port)]
-    said = output_of(command, args.cores[1], args.seconds + GRACE_S, "the client")
-    return Rate(**json.loads(said))
-
-
-def rate_table(title: str, measured: dict[str, list[Rate]]) -> str:
-    """A row a loop: its rate, over uvloop's and the best peer's, the CPU time, and how busy it was."""
-    rates = {name: [rate.commands_per_s for rate in of_one] for name, of_one in measured.items()}
-    peers = [name for name in rates if name != CLOOP]
-    rows = []
-    for name, of_one in measured.items():
-        row = [name, number(statistics.median(rates[name]) if of_one else None)]
-        row.append(number(paired(rates, name, UVLOOP), 2))
-        row.append(number(against_peers(rates, name, peers), 2))
-        for part, digits in (("cpu_us", 2), ("busy", 2)):
-            values = [getattr(rate, part) for rate in of_one]
-            row.append(number(statistics.median(values) if values else None, digits))
-        rows.append(row)
-    return render([title, "commands/s", "/ uvloop", "/ best peer", "cpu us", "busy"], rows)
+    return run_client(command, args.cores[1], args.seconds)
 
 
 def parse_args() -> argparse.Namespace:
@@ -95,7 +64,7 @@ def main() -> None:
                 for parser in parsers:
                     title = f"pipeline {pipeline}, {parser}"
                     rates = in_turn(loops, args.rounds, partial(measure, args, port, parser, pipeline))
-                    print(f"{rate_table(title, rates)}\n")
+                    print(f"{rate_table(title, 'commands', rates)}\n")
                     results[title] = {
                         loop: [asdict(rate) for rate in measured] for loop, measured in rates.items()
                     }
