@@ -59,16 +59,22 @@ def wait_for_fds(pid: int, most: int) -> None:
 
 
 def bytes_per_connection(setting: Setting, name: str, connections: int) -> float:
-    """Of one server."""
+    """Of one server. Raises Failed."""
 
     def use(address: str, pid: int) -> float:
+        try:
+            return growth(int(address), pid)
+        except OSError as error:
+            raise Failed(f"the load: {error}") from error
+
+    def growth(port: int, pid: int) -> float:
         fds = len(os.listdir(Path("/proc") / str(pid) / "fd"))
         with ExitStack() as stack:
-            connect_many(stack, int(address), BEFORE, setting.tls)
+            connect_many(stack, port, BEFORE, setting.tls)
         wait_for_fds(pid, fds + 2)
         before = rss_bytes(pid)
         with ExitStack() as stack:
-            connect_many(stack, int(address), connections, setting.tls)
+            connect_many(stack, port, connections, setting.tls)
             return (rss_bytes(pid) - before) / connections
 
     return setting.with_server(name, use)
