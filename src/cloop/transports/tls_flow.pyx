@@ -106,8 +106,12 @@ cdef class TlsFlow(Receiver):
     cdef NoResult send_out(self) except NoResult.EXC:
         raise NotImplementedError
 
-    # asyncio's private name, for its sendfile.
+    # asyncio's private names: for its sendfile, and for who asks its `_ssl_protocol`, which this is.
 
     @property
     def _protocol_paused(self):
         return self.writing_paused
+
+    @property
+    def _app_reading_paused(self):
+        return self.reading_paused
