@@ -10,6 +10,8 @@ import importlib
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
+from cloop import __version__
+
 Loop = asyncio.AbstractEventLoop
 
 CLOOP = "cloop"
@@ -30,8 +32,6 @@ FACTORIES = {
 
 # aiofastnet schedules as its host does, so it is compared only where bytes move.
 SCHEDULERS = tuple(name for name in FACTORIES if name != "aiofastnet")
-
-DISTRIBUTIONS = {CLOOP: "cloop-asyncio"}
 
 
 def new_aiofastnet_loop() -> Loop:
@@ -60,8 +60,11 @@ def why_missing(name: str) -> str | None:
 
 
 def version_of(name: str) -> str:
-    """The installed version of the loop's distribution, '' for the standard library's."""
+    """The version of what is measured under that name, '' for the standard library's."""
+    if name == CLOOP:
+        # The one that is imported, which need not be the one that is installed.
+        return __version__
     try:
-        return version(DISTRIBUTIONS.get(name, name))
+        return version(name)
     except PackageNotFoundError:
         return ""
