@@ -2,8 +2,10 @@
 
 import asyncio
 import concurrent.futures
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -49,6 +51,64 @@ def test_an_executor_of_ones_own(loop):
     with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="mine") as executor:
         future = loop.run_in_executor(executor, lambda: threading.current_thread().name)
         assert loop.run_until_complete(future).startswith("mine")
+
+
+class Watched(concurrent.futures.ThreadPoolExecutor):
+    """Knows whether the futures it gave are still there."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.given = []
+
+    def submit(self, *args, **kwargs):
+        future = super().submit(*args, **kwargs)
+        self.given.append(weakref.ref(future))
+        return future
+
+
+@pytest.mark.parametrize("number", ["1", "one"])
+def test_leaves_nothing_to_the_collector(loop, number):
+    asked = threading.Event()
+
+    def work():
+        # One that is done already when the loop asks to be told keeps nobody.
+        asked.wait()
+        return int(number)
+
+    gc.disable()
+    try:
+        with Watched() as executor:
+            future = loop.run_in_executor(executor, work)
+            asked.set()
+            loop.run_until_complete(asyncio.wait([future]))
+            assert future.done()
+            future.exception()
+            # Its callbacks have run then.
+            loop.run_until_complete(asyncio.sleep(0))
+            del future
+        assert [given() for given in executor.given] == [None]
+    finally:
+        asked.set()
+        gc.enable()
+
+
+def test_a_cancelled_one_leaves_nothing_to_the_collector(loop):
+    gc.disable()
+    release = threading.Event()
+    try:
+        with Watched() as executor:
+            loop.run_in_executor(executor, release.wait)
+            waiting = loop.run_in_executor(executor, int)
+            waiting.cancel()
+            loop.run_until_complete(asyncio.wait([waiting]))
+            loop.run_until_complete(asyncio.sleep(0))
+            assert waiting.cancelled()
+            release.set()
+            del waiting
+        assert executor.given[1]() is None
+    finally:
+        release.set()
+        gc.enable()
 
 
 def test_many_at_once(loop):

@@ -13,7 +13,11 @@ cdef object convert = futures._convert_future_exc
 
 
 cdef class Bridge:
-    """Between one future of a thread (`source`) and one of a loop (`future`)."""
+    """Between one future of a thread (`source`) and one of a loop (`future`).
+
+    The source, which never drops its callbacks, keeps it; so it lets go of the source once the future is
+    done, and no cycle is left for the collector.
+    """
 
     cdef:
         Reactor loop
@@ -44,8 +48,10 @@ cdef NoResult run_arrived(object owner) except NoResult.EXC:
 cdef NoResult run_done(object owner) except NoResult.EXC:
     """The future is done: if it was cancelled, so shall be the source."""
     cdef Bridge self = <Bridge>owner
+    cdef object source = self.source
+    self.source = None
     if self.future.state == CANCELLED:
-        self.source.cancel()
+        source.cancel()
     return NoResult.OK
 
 
