@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from tests.support import PY312, PY313
+from tests.support import PY312, PY313, PY314
 
 
 @pytest.fixture
@@ -51,6 +51,36 @@ def test_an_executor_of_ones_own(loop):
     with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="mine") as executor:
         future = loop.run_in_executor(executor, lambda: threading.current_thread().name)
         assert loop.run_until_complete(future).startswith("mine")
+
+
+class Immediate(concurrent.futures.Executor):
+    """Does it in the caller's thread, before submit() returns."""
+
+    def submit(self, function, /, *args, **kwargs):
+        future = concurrent.futures.Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.mark.parametrize("number", ["1", "one"])
+def test_what_is_done_at_once(loop, number):
+    """From 3.14 on the loop's future is done then, too."""
+
+    async def main():
+        future = loop.run_in_executor(Immediate(), int, number)
+        assert future.done() == PY314
+        await asyncio.wait([future])
+        return future
+
+    future = loop.run_until_complete(main())
+    if number == "1":
+        assert future.result() == 1
+    else:
+        with pytest.raises(ValueError, match="one"):
+            future.result()
 
 
 class Watched(concurrent.futures.ThreadPoolExecutor):

@@ -3,13 +3,17 @@
 A worker thread that completes its future posts the bridge into the loop's inbox as itself.
 """
 
-from asyncio import futures
+import sys
+from asyncio import events, futures
 
 from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport CANCELLED, PENDING, Future, new_future
 from cloop.core.reactor cimport Reactor
 
 cdef object convert = futures._convert_future_exc
+cdef object running_loop = events._get_running_loop
+# From 3.14 on one that is completed in the loop's own thread, while the loop runs, is so at once.
+cdef bint at_once = sys.version_info >= (3, 14)
 
 
 cdef class Bridge:
@@ -26,7 +30,9 @@ cdef class Bridge:
 
     def __call__(self, source):
         """The source's done callback, in whatever thread completes it."""
-        if not self.loop.closed:
+        if at_once and running_loop() is self.loop:
+            run_arrived(self)
+        elif not self.loop.closed:
             self.loop.soon_threadsafe(self, run_arrived)
 
 
