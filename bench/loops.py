@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from cloop import __version__
 
@@ -33,6 +37,8 @@ FACTORIES = {
 # aiofastnet schedules as its host does, so it is compared only where bytes move.
 SCHEDULERS = tuple(name for name in FACTORIES if name != "aiofastnet")
 
+ANSWER_S = 30
+
 
 def new_aiofastnet_loop() -> Loop:
     """A uvloop whose networking methods are aiofastnet's."""
@@ -50,13 +56,33 @@ def factory_of(name: str) -> Callable[[], Loop]:
 
 
 def why_missing(name: str) -> str | None:
-    """None when the loop can be made here, else the reason it cannot, as one line."""
+    """None when the loop can be made here, else the reason it cannot, as one line.
+
+    It is made in a process of its own, which it may end.
+    """
+    command = [sys.executable, "-m", f"{__package__}.loops", name]
+    root = Path(__file__).resolve().parent.parent
+    try:
+        done = subprocess.run(
+            command, cwd=root, check=False, capture_output=True, text=True, timeout=ANSWER_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"{name}: not made within {ANSWER_S} s"
+    if done.returncode < 0:
+        return f"{name}: ends its process with {signal.Signals(-done.returncode).name}"
+    if done.returncode:
+        return f"{name}: {(done.stderr.strip().splitlines() or [f'ends with {done.returncode}'])[-1]}"
+    return done.stdout.strip() or None
+
+
+def make_one(name: str) -> str:
+    """Why the loop cannot be made in this process, or an empty text."""
     try:
         factory_of(name)().close()
     except Exception as exc:  # a peer may fail in any way of its own; that is a reason to report, not to stop
         missing = isinstance(exc, ModuleNotFoundError) and exc.name == name
         return f"{name}: not installed" if missing else f"{name}: {type(exc).__name__}: {exc}"
-    return None
+    return ""
 
 
 def version_of(name: str) -> str:
@@ -68,3 +94,7 @@ def version_of(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
+
+
+if __name__ == "__main__":
+    print(make_one(sys.argv[1]))

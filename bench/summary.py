@@ -174,8 +174,9 @@ def report(rows: list[Row], loops: list[str], args: argparse.Namespace) -> None:
     print(f"\n{verdict(rows)}")
     if any(FLOOR in row.runs for row in rows):
         print(f"note: {FLOOR} is a bare server in C on epoll, the same work without a loop")
-    slow = [over for over, tls in (("TCP", False), ("TLS", True)) if not program("load", tls=tls)]
-    if slow and any(row.more_is_better for row in rows):
+    asked = {row.section == "tls" for row in rows if row.more_is_better}
+    slow = ["TLS" if tls else "TCP" for tls in sorted(asked) if not program("load", tls=tls)]
+    if slow:
         over = " and ".join(slow)
         print(
             f"note: over {over} the load generator is Python's, which may limit the rates of small messages"
@@ -185,13 +186,13 @@ def report(rows: list[Row], loops: list[str], args: argparse.Namespace) -> None:
 
 
 def draw(rows: list[Row], loops: list[str], path: Path) -> None:
-    """Draw the speeds, each as a multiple of asyncio's, into a PNG or SVG file."""
+    """Draw the speeds as multiples of asyncio's, or of the first other loop's, into a PNG or SVG file."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    others = [loop for loop in loops if loop != CLOOP]
+    others = [loop for loop in loops if loop != CLOOP] or loops
     base = "asyncio" if "asyncio" in others else others[0]
     figure, axes = pyplot.subplots(figsize=(9, 1 + 0.5 * len(rows)), layout="constrained")
     height = 0.8 / len(loops)
@@ -255,10 +256,10 @@ def main(arguments: list[str] | None = None) -> None:
         for question in questions:
             rows.append(echo(loops, question, args, progress))
     report(rows, loops, args)
-    if args.chart:
-        draw(rows, loops, args.chart)
     results: list[dict[str, Any]] = [asdict(row) for row in rows]
     write_json(args.json, loops, {"rounds": args.rounds, "seconds": args.seconds, "results": results})
+    if args.chart:
+        draw(rows, loops, args.chart)
 
 
 if __name__ == "__main__":

@@ -279,10 +279,12 @@ cdef class BaseLoop(Reactor):
             self.thread = 0
         self._unix_server_sockets.clear()
 
-    def _follow_overrides(self, own_call_soon, own_time):
-        """Schedule through the instance's own call_soon, and measure by its own time()."""
-        self.own_call_soon = own_call_soon
-        self.own_time = own_time
+    def _follow_overrides(self, call_soon, call_soon_threadsafe, call_at, time):
+        """Schedule and measure by those of these methods that are the instance's own."""
+        self.own_call_soon = call_soon
+        self.own_call_soon_threadsafe = call_soon_threadsafe
+        self.own_call_at = call_at
+        self.own_time = time
 
 
 def stop_loop_of(future):

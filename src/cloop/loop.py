@@ -27,7 +27,7 @@ from cloop.api import (
 )
 from cloop.base_loop import BaseLoop
 
-OVERRIDABLE = ("call_soon", "time")
+OVERRIDABLE = ("call_soon", "call_soon_threadsafe", "call_at", "time")
 
 
 class Loop(BaseLoop, asyncio.AbstractEventLoop):

@@ -426,3 +426,16 @@ def test_sending_after_the_end(run, impl):
                     protocol.transport.sendto("x", peer.getsockname())
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [("write", (b"x",)), ("writelines", ([b"x"],)), ("write_eof", ()), ("can_write_eof", ())],
+)
+def test_what_a_stream_can_do(run, name, args):
+    async def main():
+        async with endpoint() as protocol:
+            with pytest.raises(NotImplementedError):
+                getattr(protocol.transport, name)(*args)
+
+    run(main())

@@ -3,10 +3,11 @@
 import asyncio
 import random
 import tracemalloc
+import weakref
 
 import pytest
 
-from tests.support import PY313, settle, wait_until
+from tests.support import PY313, collect_garbage, settle, wait_until
 
 from .streams import echo, sending
 
@@ -293,5 +294,20 @@ def test_a_limit_must_be_positive(run, wire, limit):
         async with wire.serving(echo) as server:
             with pytest.raises(ValueError, match="Limit cannot be <= 0"):
                 await wire.connect(server, limit=limit)
+
+    run(main())
+
+
+def test_references_to_what_is_to_be_awaited(run, wire):
+    async def main():
+        async with wire.talking(echo) as (reader, writer):
+            writer.write(b"line\n")
+            coroutine = reader.readline()
+            reference = weakref.ref(coroutine)
+            assert reference() is coroutine
+            assert await coroutine == b"line\n"
+            del coroutine
+            collect_garbage()
+            assert reference() is None
 
     run(main())

@@ -323,3 +323,26 @@ def test_a_client_that_is_refused(run, wire):
                 await wire.module.open_connection(*address)
 
     run(main())
+
+
+def test_a_transports_write_that_was_replaced_is_called(run, wire):
+    """As by what logs the traffic: on an instance, for the class's may not be replaced everywhere."""
+
+    async def main():
+        async with wire.talking(echo) as (reader, writer):
+            written = []
+            original = writer.transport.write
+
+            def write(data):
+                written.append(data)
+                original(data)
+
+            writer.write(b"before ")
+            writer.transport.write = write
+            writer.write(b"meanwhile ")
+            del writer.transport.write
+            writer.write(b"after.")
+            assert await reader.readuntil(b".") == b"before meanwhile after."
+            assert written == [b"meanwhile "]
+
+    run(main())

@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
+import os
 
 import pytest
 
 from tests.support import DEBUG_PYTHON
 
-from .processes import run_python
+from .processes import environment, run_python
 
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("cloop_bench"), reason="cloop is run from its sources, not installed"
@@ -43,15 +44,53 @@ def test_unknown_section(tmp_path):
     assert "unknown: nonsense" in done.stderr
 
 
-def test_chart(tmp_path):
+@pytest.mark.parametrize("loops", ["cloop,asyncio", "cloop"])
+def test_chart(tmp_path, loops):
     matplotlib = importlib.util.find_spec("matplotlib")
-    done = run_python(*QUICK, "--only", "echo", "--chart", "chart.svg", cwd=tmp_path)
+    options = ("--only", "echo", "--loops", loops, "--chart", "chart.svg")
+    done = run_python(*QUICK, *options, cwd=tmp_path)
     if matplotlib:
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "chart.svg").read_text().startswith("<?xml")
     else:
         assert done.returncode == 2
         assert "pip install matplotlib" in done.stderr
+
+
+# What a peer's module may be, and what is said of it then.
+FAILING = {
+    "as it is imported": (
+        "raise ImportError('libpeer.so')",
+        "left out: blazio: ImportError: libpeer.so",
+    ),
+    "as it is made": (
+        "import os\n\nnew_event_loop = os.abort",
+        "left out: blazio: ends its process with SIGABRT",
+    ),
+    "as it runs": (
+        "import asyncio, os\n\n"
+        "class new_event_loop(asyncio.SelectorEventLoop):\n    run_forever = lambda self: os.abort()",
+        "note: blazio: the server did not start",
+    ),
+}
+
+
+@pytest.mark.parametrize("when", FAILING)
+def test_a_peer_that_fails(tmp_path, when):
+    module, said = FAILING[when]
+    peers = tmp_path / "peers"
+    peers.mkdir()
+    (peers / "blazio.py").write_text(module)
+    path = os.pathsep.join(filter(None, [str(peers), environment().get("PYTHONPATH")]))
+    options = ("--quick", "--only", "echo", "--loops", "cloop,asyncio,blazio", "--json", "out.json")
+    done = run_python("-m", "cloop", "bench", *options, cwd=tmp_path, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stderr
+    rows = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert len(rows) == 2
+    for row in rows:
+        assert row["runs"]["cloop"] and not row["runs"].get("blazio")
+        assert row["ratios"]["asyncio"] > 0 and "blazio" not in row["ratios"]
 
 
 def test_usage(tmp_path):

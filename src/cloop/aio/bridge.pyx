@@ -64,10 +64,11 @@ cdef NoResult run_done(object owner) except NoResult.EXC:
 def wrap(source, loop):
     """A future of `loop` that completes as the concurrent.futures.Future `source` does."""
     cdef Bridge bridge
-    if not isinstance(loop, Reactor) or (<Reactor>loop).own_call_soon:
+    cdef Reactor reactor = loop if isinstance(loop, Reactor) else None
+    if reactor is None or reactor.own_call_soon or reactor.own_call_soon_threadsafe:
         return futures.wrap_future(source, loop=loop)
     bridge = Bridge.__new__(Bridge)
-    bridge.loop = loop
+    bridge.loop = reactor
     bridge.source = source
     bridge.future = new_future(loop)
     bridge.future.add_waiter(bridge, run_done)

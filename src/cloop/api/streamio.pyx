@@ -75,6 +75,12 @@ cdef extern from *:
       return PyObject_GetAttr(instance, name);
     }
 
+    /* Whether a transport of ours, whose type has a dict for its instances, has attributes of its own. */
+    static int streamio_equipped(PyObject *transport) {
+      PyObject *dict = *(PyObject **)((char *)transport + Py_TYPE(transport)->tp_dictoffset);
+      return dict != NULL && PyDict_Check(dict) && PyDict_GET_SIZE(dict) != 0;
+    }
+
     static void streamio_set_up(PyTypeObject *type, int (*advance)(PyObject *, PyObject **)) {
       streamio_advance = advance;
       streamio_nothing = PyTuple_New(0);
@@ -86,6 +92,7 @@ cdef extern from *:
     void set_up "streamio_set_up"(PyTypeObject *type, int (*advance)(PyObject *, PyObject **) noexcept)
     PyObject *new_reference "Py_NewRef"(object o)
     object attribute "streamio_attribute"(object instance, object name)
+    bint is_equipped "streamio_equipped"(object transport)
 
 ctypedef int (*advance_t)(PyObject *, PyObject **) noexcept
 
@@ -136,6 +143,7 @@ cdef class StreamCall:
     cdef object inner          # what is waited for instead: an iterator or a coroutine
     cdef list parts            # what READ_ALL has read, or the separators of READ_UNTIL
     cdef Py_ssize_t offset     # where READ_UNTIL looks for them next
+    cdef object __weakref__
 
     def __dealloc__(self):
         if self.state == NEW:
@@ -471,11 +479,12 @@ class StreamWriter(asyncio.StreamWriter):
     def write(self, data):
         """Send bytes-like data; what can't be sent now is queued."""
         cdef object transport = attribute(self, "_transport")
-        if type(transport) is StreamTransport:
+        if type(transport) is StreamTransport and not is_equipped(transport):
             (<StreamTransport>transport).write(data)
-        elif type(transport) is TlsTransport:
+        elif type(transport) is TlsTransport and not is_equipped(transport):
             (<TlsTransport>transport).write(data)
         else:
+            # Of another kind; or somebody may have put a method in the place of ours, to see what is sent.
             transport.write(data)
 
     def writelines(self, data):

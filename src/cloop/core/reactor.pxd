@@ -44,9 +44,11 @@ cdef class Reactor:
         int closed                 # 0, CLOSED or INHERITED
         bint stopping
         bint debug
-        # True where a subclass or the instance has its own call_soon or time: then every entry
-        # and every deadline goes through those, as in asyncio.
+        # True where a subclass or the instance has its own call_soon, call_soon_threadsafe, call_at or
+        # time: then every entry and every deadline goes through those, as in asyncio.
         bint own_call_soon
+        bint own_call_soon_threadsafe
+        bint own_call_at
         bint own_time
         bint hooked                # the collector tells us before it looks at everything
 

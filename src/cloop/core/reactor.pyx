@@ -145,6 +145,8 @@ cdef class Reactor:
         """
         if delay is None:
             raise TypeError("delay must not be None")
+        if self.own_call_at:
+            return self.call_at(self.time() + delay, callback, *args, context=context)
         cdef double now
         if self.own_time:
             now = self.time()

@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import Mapping
 from socket import _Address, socket
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, NoReturn, final
 
 from cloop.core.reactor import Reactor
 from cloop.transports.base import BaseTransport
@@ -22,3 +22,7 @@ class DatagramTransport(BaseTransport, asyncio.DatagramTransport):
         waiter: asyncio.Future[None] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> DatagramTransport: ...
+    def write(self, data: object) -> NoReturn: ...
+    def writelines(self, list_of_data: object) -> NoReturn: ...
+    def write_eof(self) -> NoReturn: ...
+    def can_write_eof(self) -> NoReturn: ...

@@ -131,6 +131,24 @@ cdef class DatagramTransport(BaseTransport):
     def __class__(self):
         return asyncio_transport
 
+    # ---- What asyncio's has from asyncio.Transport, and no datagram transport can do
+
+    def write(self, data):
+        """Raises NotImplementedError, as asyncio's: there is sendto()."""
+        raise NotImplementedError
+
+    def writelines(self, list_of_data):
+        """Raises NotImplementedError, as asyncio's: there is sendto()."""
+        raise NotImplementedError
+
+    def write_eof(self):
+        """Raises NotImplementedError, as asyncio's."""
+        raise NotImplementedError
+
+    def can_write_eof(self):
+        """Raises NotImplementedError, as asyncio's."""
+        raise NotImplementedError
+
     # ---- Reading
 
     cdef NoResult on_readable(self) except NoResult.EXC:
