@@ -14,17 +14,21 @@ pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("cloop_bench"), reason="cloop is run from its sources, not installed"
 )
 
-QUICK = ("-m", "cloop", "bench", "--quick", "--loops", "cloop,asyncio")
+BENCH = ("-m", "cloop", "bench", "--loops", "cloop,asyncio")
+QUICK = (*BENCH, "--quick")
 
 
 @pytest.mark.skipif(DEBUG_PYTHON, reason="it takes minutes where every reference is counted")
-def test_all_sections_are_measured(tmp_path):
-    done = run_python(*QUICK, "--json", "out.json", cwd=tmp_path)
+@pytest.mark.parametrize("section", ["scheduling", "echo", "streams", "tls"])
+def test_what_is_measured(tmp_path, section):
+    # On a busy machine no server may answer within the tenth of a second that is a quick run's.
+    how = ("--quick",) if section == "scheduling" else ("--rounds", "1", "--seconds", "0.5")
+    done = run_python(*BENCH, *how, "--only", section, "--json", "out.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "cloop is the fastest in" in done.stdout
     written = json.loads((tmp_path / "out.json").read_text())
     assert set(written["versions"]) == {"cloop", "asyncio"}
-    assert {row["section"] for row in written["results"]} == {"scheduling", "echo", "streams", "tls"}
+    assert {row["section"] for row in written["results"]} == {section}
     for row in written["results"]:
         for loop in ("cloop", "asyncio"):
             assert row["runs"][loop] and min(row["runs"][loop]) > 0, row["title"]
@@ -89,8 +93,8 @@ def test_a_peer_that_fails(tmp_path, when):
     rows = json.loads((tmp_path / "out.json").read_text())["results"]
     assert len(rows) == 2
     for row in rows:
-        assert row["runs"]["cloop"] and not row["runs"].get("blazio")
-        assert row["ratios"]["asyncio"] > 0 and "blazio" not in row["ratios"]
+        assert row["runs"]["cloop"] and row["runs"]["asyncio"]
+        assert not row["runs"].get("blazio") and "blazio" not in row["ratios"]
 
 
 def test_usage(tmp_path):
