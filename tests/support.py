@@ -102,12 +102,13 @@ def open_fds() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def no_more_descriptors() -> Iterator[None]:
-    """Let this process open none."""
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
+def no_more_descriptors(but: int = 0) -> Iterator[None]:
+    """Let this process open none, or so many."""
+    lowest_free = [os.dup(0) for _ in range(but + 1)]
+    for fd in lowest_free:
+        os.close(fd)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free[-1], hard))
     try:
         yield
     finally:

@@ -128,6 +128,19 @@ def test_no_descriptors_left(run):
     assert run(main()) == 0
 
 
+def test_two_descriptors_are_enough(run):
+    """For the report of the exec: that of the child itself can come when those are free again."""
+
+    async def main():
+        with no_more_descriptors(but=1), pytest.raises(OSError, match="Too many open files"):
+            await asyncio.create_subprocess_exec("true")
+        with no_more_descriptors(but=2):
+            process = await asyncio.create_subprocess_exec("true")
+        return await process.wait()
+
+    assert run(main()) == 0
+
+
 def test_an_audit_hook_may_refuse(impl, tmp_path):
     program = f"""
 import asyncio, sys

@@ -38,6 +38,8 @@ cdef extern from "Python.h":
 
     object PyWeakref_NewRef(object referent, object callback)
 
+    bytes PyUnicode_EncodeFSDefault(str text)
+
 cdef extern from "compat.h":
     const int CLOOP_DEBUG
     const bint CLOOP_HAS_GIL

@@ -33,6 +33,8 @@ typedef struct {
   int umask;         /* or -1 */
   int report;        /* where what goes wrong is written, as _posixsubprocess does */
   sigset_t mask;     /* of the signals blocked in the child */
+  int no_handlers;   /* the kernel has taken the handlers of signals away */
+  int pidfd;         /* of the child, for who started it; or -1 */
 } cloop_start;
 
 #if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(__ILP32__)
@@ -41,8 +43,17 @@ typedef struct {
 #include <sched.h>
 #include <sys/syscall.h>
 
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
+#endif
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x1000
+#endif
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 
 /* The result, or an error as a negative number. */
@@ -110,6 +121,12 @@ typedef struct {
 
 static void cloop_reset_signals(cloop_start *self) {
   const cloop_sigaction dfl = {0};
+  if (self->no_handlers) {
+    if (!self->restore_signals) return;
+    cloop_call(SYS_rt_sigaction, SIGPIPE, (long)&dfl, 0, 8);
+    cloop_call(SYS_rt_sigaction, SIGXFSZ, (long)&dfl, 0, 8);
+    return;
+  }
   for (int sig = 1; sig <= 64; sig++) {
     cloop_sigaction now;
     int restored = self->restore_signals && (sig == SIGPIPE || sig == SIGXFSZ);
@@ -200,14 +217,83 @@ failed:
   return 0;
 }
 
+/* The kernel's struct clone_args, as of Linux 5.3. */
+typedef struct {
+  uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+} cloop_clone_args;
+
+/* clone3(2), for which the C library has no function. The new process has a stack of its own and so
+ * can't return from where it begins. */
+static long cloop_clone3(cloop_clone_args *args, int (*child)(void *), void *argument) {
+#ifdef __x86_64__
+  long result;
+  register int (*r8)(void *) __asm__("r8") = child;
+  register void *r9 __asm__("r9") = argument;
+  __asm__ volatile("syscall\n\t"
+                   "testq %%rax, %%rax\n\t"
+                   "jnz 1f\n\t"
+                   "movq %%r9, %%rdi\n\t"
+                   "callq *%%r8\n"
+                   "1:"
+                   : "=a"(result)
+                   : "a"((long)SYS_clone3), "D"(args), "S"(sizeof *args), "r"(r8), "r"(r9)
+                   : "rcx", "r11", "memory", "cc");
+  return result;
+#else
+  register long x8 __asm__("x8") = SYS_clone3;
+  register long x0 __asm__("x0") = (long)args;
+  register long x1 __asm__("x1") = sizeof *args;
+  register int (*x2)(void *) __asm__("x2") = child;
+  register void *x3 __asm__("x3") = argument;
+  __asm__ volatile("svc 0\n\t"
+                   "cbnz x0, 1f\n\t"
+                   "mov x0, x3\n\t"
+                   "blr x2\n"
+                   "1:"
+                   : "+r"(x0)
+                   : "r"(x8), "r"(x1), "r"(x2), "r"(x3)
+                   : "memory", "cc");
+  return x0;
+#endif
+}
+
+/* The two ends of a pipe, the child's out of the way of its standard descriptors; or -1 with errno. */
+static int cloop_open_report(int ends[2]) {
+  if (pipe2(ends, O_CLOEXEC) < 0) return -1;
+  if (ends[1] > 2) return 0;
+  int low = ends[1], error;
+  ends[1] = fcntl(low, F_DUPFD_CLOEXEC, 3);
+  error = errno;
+  close(low);
+  if (ends[1] >= 0) return 0;
+  close(ends[0]);
+  errno = error;
+  return -1;
+}
+
 /* The child's PID, or -1 with errno. The structure, what it points to and the stack must stay until the
  * other end of `report` has found its end. */
 static pid_t cloop_spawn(cloop_start *self, char *stack) {
+  cloop_clone_args args = {
+      .flags = CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+      .pidfd = (uintptr_t)&self->pidfd,
+      .exit_signal = SIGCHLD,
+      .stack = (uintptr_t)stack,
+      .stack_size = CLOOP_STACK,
+  };
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &self->mask);
-  pid_t pid = clone(cloop_child, stack + CLOOP_STACK, CLONE_VM | SIGCHLD, self);
-  int error = errno;
+  self->no_handlers = 1;
+  pid_t pid = (pid_t)cloop_clone3(&args, cloop_child, self);
+  int error = 0;
+  if (pid < 0) {
+    /* Before Linux 5.5, where it is forbidden, without a descriptor for the pidfd; or in any case. */
+    self->no_handlers = 0;
+    self->pidfd = -1;
+    pid = clone(cloop_child, stack + CLOOP_STACK, CLONE_VM | SIGCHLD, self);
+    error = errno;
+  }
   pthread_sigmask(SIG_SETMASK, &self->mask, NULL);
   errno = error;
   return pid;
@@ -215,6 +301,12 @@ static pid_t cloop_spawn(cloop_start *self, char *stack) {
 
 #else
 #define CLOOP_CAN_SPAWN 0
+
+static int cloop_open_report(int ends[2]) {
+  (void)ends;
+  errno = ENOSYS;
+  return -1;
+}
 
 static pid_t cloop_spawn(cloop_start *self, char *stack) {
   (void)self;

@@ -24,5 +24,7 @@ cdef extern from "spawn.h":
         int process_group
         int umask
         int report
+        int pidfd
 
+    int cloop_open_report(int *ends)
     pid_t cloop_spawn(cloop_start *self, char *stack)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asyncio import Future
 
+    from cloop.api.spawn import Start
     from cloop.loop import Loop
 
 Exited = Callable[[int], object]  # is called with the exit code
@@ -53,12 +54,13 @@ class Descriptor:
             _close(self.fd)
 
 
-def watch(loop: Loop, pid: int, exited: Exited) -> Watch:
-    """Have exited(exit code) called by the loop when the child is over."""
+def watch(loop: Loop, pid: int, exited: Exited, start: Start | None = None) -> Watch:
+    """Have exited(exit code) called by the loop when the child is over; its start may have its pidfd."""
     if watch_by_kqueue(loop, pid, exited):
         return Watch(pid)
     try:
-        pidfd = Descriptor(os.pidfd_open(pid))
+        given = -1 if start is None else start.take_pidfd()
+        pidfd = Descriptor(os.pidfd_open(pid) if given < 0 else given)
     except (AttributeError, OSError):
         thread = threading.Thread(
             target=wait_in_thread, args=(loop, pid, exited), name=f"waitpid-{pid}", daemon=True
@@ -68,7 +70,7 @@ def watch(loop: Loop, pid: int, exited: Exited) -> Watch:
     return PidFDWatch(loop, pid, pidfd, exited)
 
 
-async def wait(loop: Loop, child: subprocess.Popen[Any]) -> None:
+async def wait(loop: Loop, child: subprocess.Popen[Any], start: Start | None = None) -> None:
     """Return when a child that nobody watches is over and reaped."""
     over: Future[None] = loop.create_future()
 
@@ -77,7 +79,7 @@ async def wait(loop: Loop, child: subprocess.Popen[Any]) -> None:
         if not over.done():
             over.set_result(None)
 
-    watch(loop, child.pid, exited)
+    watch(loop, child.pid, exited, start)
     await (asyncio.shield(over) if sys.version_info >= (3, 14) else over)
 
 
@@ -121,7 +123,7 @@ class PidFDWatch(Watch):
 
     def readable(self) -> None:
         """It is over."""
-        self.loop.remove_reader(self.pidfd)
+        self.loop.remove_reader(self.pidfd.fd)
         try:
             exit_code = self.reap()
         finally:

@@ -39,6 +39,8 @@ DEFAULT_WATCHERS = (
     *(getattr(unix_events, name, None) for name in ("PidfdChildWatcher", "ThreadedChildWatcher")),
 )
 
+UNGUARDED = nullcontext()
+
 
 class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
     """asyncio's transport of a child that is started already."""
@@ -232,12 +234,12 @@ async def connect(
     """A child whose pipes are connected, and whose exit will be told."""
     watcher: Any = own_watcher()
     active: Any
-    with nullcontext() if watcher is None else watcher as active:
+    with UNGUARDED if watcher is None else watcher as active:
         if watcher is not None and not (watcher if PY312 else active).is_active():
             raise RuntimeError(
                 "asyncio.get_child_watcher() is not activated, subprocess support is not installed."
             )
-        process = await starts.start(
+        process, start = await starts.start(
             loop,
             args,
             shell=shell,
@@ -253,7 +255,7 @@ async def connect(
             loop, protocol, args, shell, stdin, stdout, stderr, 0, waiter=waiter, extra=None, process=process
         )
         if watcher is None:
-            transport._watch = exits.watch(loop, process.pid, transport._process_exited)
+            transport._watch = exits.watch(loop, process.pid, transport._process_exited, start)
         else:
             watcher.add_child_handler(process.pid, tell_exit, loop, transport)
         try:

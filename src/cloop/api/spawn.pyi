@@ -1,23 +1,30 @@
-from typing import final
+from collections.abc import Iterable
+from typing import Any, final
 
 CAN_SPAWN: bool
 
 @final
+class Order:
+    args: list[Any]
+    executable: Any
+    cwd: Any
+    def __init__(self, args: Any, executable: Any, shell: bool, cwd: Any, env: Any) -> None: ...
+
+@final
 class Start:
     pid: int
-    def execed(self) -> None: ...
+    def fileno(self) -> int: ...
+    def read(self) -> bytes: ...
+    def ended(self) -> None: ...
+    def take_pidfd(self) -> int: ...
 
 def start(
-    args: list[bytes],
-    executables: list[bytes],
+    order: Order,
     close_fds: bool,
-    keep: tuple[int, ...],
-    cwd: bytes | None,
-    environment: list[bytes] | None,
+    pass_fds: Iterable[Any],
     to_stdin: int,
     to_stdout: int,
     to_stderr: int,
-    report: int,
     restore_signals: bool,
     new_session: bool,
     process_group: int,

@@ -2,7 +2,8 @@
 
 vfork(2), by which subprocess starts a child, stops the thread until the child has execed: it opens the
 program, perhaps over a network, and closes what the parent had open, which may be much. Here the
-child shares the parent's memory just as then, but both run (clone(2) with CLONE_VM and nothing else).
+child shares the parent's memory just as then, but both run (clone3(2) with CLONE_VM and without
+CLONE_VFORK; it also spares the child to look for handlers of signals, and the loop to ask for the pidfd).
 It is a child of the loop's thread, from which it has everything that Linux keeps by the thread: nice,
 affinity, capabilities, namespaces, who is the parent for PR_SET_PDEATHSIG.
 
@@ -14,14 +15,19 @@ Not in the parent's memory, but where subprocess itself would fork: with preexec
 extra_groups.
 """
 
+import os
+import sys
+
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
+from libc.errno cimport EINTR, errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strlen
-from posix.types cimport pid_t
+from posix.unistd cimport close, read
 
-from cloop._c.spawn cimport CLOOP_CAN_SPAWN, CLOOP_STACK, cloop_spawn, cloop_start
+from cloop._c.pyapi cimport PyUnicode_EncodeFSDefault
+from cloop._c.spawn cimport CLOOP_CAN_SPAWN, CLOOP_STACK, cloop_open_report, cloop_spawn, cloop_start
 
 cdef extern from *:
     """
@@ -31,45 +37,120 @@ cdef extern from *:
 
 CAN_SPAWN = bool(CLOOP_CAN_SPAWN)
 
-
-cdef size_t size_of_strings(list strings) except? 0:
-    """The bytes that they and the pointers to them take."""
-    cdef size_t size = sizeof(char *)
-    cdef bytes each
-    for each in strings:
-        if strlen(PyBytes_AS_STRING(each)) != <size_t>PyBytes_GET_SIZE(each):
-            raise ValueError("embedded null byte")
-        size += sizeof(char *) + PyBytes_GET_SIZE(each) + 1
-    return size
+cdef str SHELL = "/system/bin/sh" if hasattr(sys, "getandroidapilevel") else "/bin/sh"
+cdef bytes PATH_SEPARATOR = os.fsencode(os.pathsep)
 
 
-cdef list copy_of_environ():
-    """The process's own environment, which other threads may change while the child reads."""
-    cdef char **each = environ
-    cdef list copied = []
-    while each != NULL and each[0] != NULL:
-        copied.append(<bytes>each[0])
-        each += 1
-    return copied
+# ---- What a child is to be
+
+
+cdef bytes encode(object path):
+    """As os.fsencode. Raises ValueError for a NUL."""
+    cdef bytes encoded = PyUnicode_EncodeFSDefault(path) if type(path) is str else os.fsencode(path)
+    if strlen(PyBytes_AS_STRING(encoded)) != <size_t>PyBytes_GET_SIZE(encoded):
+        raise ValueError("embedded null byte")
+    return encoded
+
+
+cdef bytes encode_variable(object name, object value):
+    """A variable of the environment as the kernel has it."""
+    cdef bytes encoded = encode(name)
+    if b"=" in encoded:
+        raise ValueError("illegal environment variable name")
+    return encoded + b"=" + encode(value)
+
+
+cdef list search_path(object env):
+    """The folders where a program is looked for, as os.get_exec_path."""
+    if env is not None:
+        return [encode(each) for each in os.get_exec_path(env)]
+    return encode(os.environ.get("PATH", os.defpath)).split(PATH_SEPARATOR)
+
+
+cdef list in_each(list folders, bytes name):
+    """The paths of that name, as os.path.join."""
+    cdef bytes after_slash = b"/" + name
+    cdef bytes folder
+    cdef Py_ssize_t size
+    cdef list paths = []
+    for folder in folders:
+        size = PyBytes_GET_SIZE(folder)
+        if size == 0 or PyBytes_AS_STRING(folder)[size - 1] == b"/":
+            paths.append(folder + name)
+        else:
+            paths.append(folder + after_slash)
+    return paths
+
+
+@cython.final
+cdef class Order:
+    """A child's arguments, program and environment, also in bytes.
+
+    The arguments are Popen's. Raises what they deserve, though not in Popen's words.
+    """
+
+    cdef:
+        list encoded_args
+        list programs        # tried in turn
+        list environment     # None: the process's own
+        list encoded_cwd     # or empty
+
+    cdef readonly:
+        list args
+        object executable
+        object cwd
+
+    def __init__(self, args, executable, bint shell, cwd, env):
+        cdef bytes program
+        if isinstance(args, (str, bytes, os.PathLike)):
+            if shell and isinstance(args, os.PathLike):
+                raise TypeError("path-like args is not allowed when shell is true")
+            self.args = [args]
+        else:
+            self.args = list(args)
+        if shell:
+            self.args = [SHELL, "-c", *self.args]
+            if executable:
+                self.args[0] = executable
+        self.executable = self.args[0] if executable is None else executable
+        self.cwd = cwd
+        self.encoded_args = [encode(each) for each in self.args]
+        self.encoded_cwd = [] if cwd is None else [encode(cwd)]
+        if env is not None:
+            self.environment = [encode_variable(name, value) for name, value in env.items()]
+        program = encode(self.executable)
+        # As os.execvp() would.
+        self.programs = [program] if b"/" in program else in_each(search_path(env), program)
+
+
+# ---- Its start
 
 
 @cython.final
 cdef class Start:
-    """One child, from its start on."""
+    """One child, from its start on; can be read from once it has execed, or ended."""
 
     cdef:
-        cloop_start order
-        char *memory           # the stack, the pointers, the strings
+        char *memory           # the stack, the structure, the pointers, the numbers, the strings
         char *free_pointers    # the parts of it that are not used yet
         char *free_strings
         bint running           # in our memory
+        int report             # the end of the pipe that is ours
+        int pidfd
 
     cdef readonly int pid
+
+    def __cinit__(self):
+        self.report = self.pidfd = -1
 
     def __dealloc__(self):
         # Dropped before the child has execed: as the memory is the child's, it is left to it.
         if not self.running:
             free(self.memory)
+        if self.report >= 0:
+            close(self.report)
+        if self.pidfd >= 0:
+            close(self.pidfd)
 
     cdef char **put(self, list strings) noexcept:
         """Copy them, with a NULL behind the last pointer."""
@@ -87,82 +168,149 @@ cdef class Start:
         self.free_pointers += (i + 1) * sizeof(char *)
         return pointers
 
-    cdef int fill(self, list executables, list args, list environment, list cwd, tuple keep) except -1:
-        """Lay out the block: stack, pointers, numbers, strings."""
-        cdef list every = executables + args + environment + cwd
-        # Four lists, of which size_of_strings counts one end.
-        cdef size_t size = size_of_strings(every) + 3 * sizeof(char *)
-        cdef size_t pointers = (len(every) + 4) * sizeof(char *)
-        cdef size_t numbers = len(keep) * sizeof(int)
+    cdef char **put_environ(self, int most, size_t room) noexcept:
+        """The process's own, which other threads may change while the child reads; at most so much."""
+        cdef char **pointers = <char **>self.free_pointers
+        cdef size_t size
+        cdef int i = 0
+        while i < most and environ[i] != NULL:
+            size = strlen(environ[i]) + 1
+            if size > room:
+                break
+            memcpy(self.free_strings, environ[i], size)
+            pointers[i] = self.free_strings
+            self.free_strings += size
+            room -= size
+            i += 1
+        pointers[i] = NULL
+        self.free_pointers += (most + 1) * sizeof(char *)
+        return pointers
+
+    cdef cloop_start *fill(self, Order order, list keep) except NULL:
+        """Lay out the block; the settings are left to the caller."""
+        cdef size_t room = 0
+        cdef int i, variables = 0
         cdef int *kept
-        cdef int i
-        self.memory = <char *>malloc(CLOOP_STACK + size + numbers)
+        cdef cloop_start *laid
+        if order.environment is not None:
+            variables = len(order.environment)
+            room = size_of(order.environment)
+        elif environ != NULL:
+            while environ[variables] != NULL:
+                room += strlen(environ[variables]) + 1
+                variables += 1
+        cdef size_t pointers = sizeof(char *) * (
+            len(order.programs) + len(order.encoded_args) + variables + len(order.encoded_cwd) + 4)
+        cdef size_t strings = (
+            size_of(order.programs) + size_of(order.encoded_args) + room + size_of(order.encoded_cwd))
+        cdef size_t numbers = len(keep) * sizeof(int)
+        self.memory = <char *>malloc(CLOOP_STACK + sizeof(cloop_start) + pointers + numbers + strings)
         if self.memory == NULL:
             raise MemoryError
-        self.free_pointers = self.memory + CLOOP_STACK
+        laid = <cloop_start *>(self.memory + CLOOP_STACK)
+        self.free_pointers = <char *>(laid + 1)
         kept = <int *>(self.free_pointers + pointers)
         self.free_strings = <char *>kept + numbers
         for i in range(len(keep)):
             kept[i] = keep[i]
-        self.order.keep = kept
-        self.order.keep_count = len(keep)
-        self.order.executables = self.put(executables)
-        self.order.argv = self.put(args)
-        self.order.envp = self.put(environment)
-        self.order.cwd = self.put(cwd)[0]
-        return 0
+        laid.keep = kept
+        laid.keep_count = len(keep)
+        laid.executables = self.put(order.programs)
+        laid.argv = self.put(order.encoded_args)
+        if order.environment is None:
+            laid.envp = self.put_environ(variables, room)
+        else:
+            laid.envp = self.put(order.environment)
+        laid.cwd = self.put(order.encoded_cwd)[0]
+        return laid
 
-    def execed(self):
-        """The child has execed, or ended: it needs the block no more."""
+    def fileno(self):
+        """The descriptor to read from; -1 once that was done."""
+        return self.report
+
+    def read(self):
+        """What the child has reported of its failure, whose end is to be waited for; b"" if it has execed.
+
+        Once, when it can be read.
+        """
+        cdef char text[64]
+        cdef ssize_t size
+        while True:
+            size = read(self.report, text, sizeof(text))
+            if size >= 0 or errno != EINTR:
+                break
+        close(self.report)
+        self.report = -1
+        if size > 0:
+            return text[:size]
+        self.ended()
+        return b""
+
+    def ended(self):
+        """The child needs the block no more."""
         self.running = False
         free(self.memory)
         self.memory = NULL
 
+    def take_pidfd(self):
+        """The child's pidfd, which the caller closes; -1 where the kernel gave none."""
+        cdef int pidfd = self.pidfd
+        self.pidfd = -1
+        return pidfd
+
+
+cdef size_t size_of(list strings) noexcept:
+    """The bytes that they take."""
+    cdef size_t size = 0
+    cdef bytes each
+    for each in strings:
+        size += PyBytes_GET_SIZE(each) + 1
+    return size
+
 
 def start(
-    list args,
-    list executables,
+    Order order not None,
     bint close_fds,
-    tuple keep,
-    bytes cwd,
-    list environment,
+    pass_fds,
     int to_stdin,
     int to_stdout,
     int to_stderr,
-    int report,
     bint restore_signals,
     bint new_session,
     int process_group,
     int umask,
 ):
-    """Start a child, as _posixsubprocess.fork_exec; returns a Start at once.
+    """Start a child, as Popen does with these arguments; returns a Start at once.
 
-    Arguments, paths and `NAME=value` are bytes; without an environment the child has the process's.
-    `keep` is sorted and has `report` in it: the end of a pipe, above 2, to which the child writes why it
-    failed, and which closes when it has execed or ended. Numbers are -1 for nothing to be done.
-
-    Raises ValueError for a NUL in a string, OSError where there can be no child, or not in this way.
+    Numbers are -1 for nothing to be done. Raises OSError where there can be no child, or not in this way,
+    ValueError for a negative number in `pass_fds`.
     """
     cdef Start self = Start.__new__(Start)
-    self.fill(
-        executables,
-        args,
-        copy_of_environ() if environment is None else environment,
-        [] if cwd is None else [cwd],
-        keep,
-    )
-    self.order.to_stdin = to_stdin
-    self.order.to_stdout = to_stdout
-    self.order.to_stderr = to_stderr
-    self.order.report = report
-    self.order.close_fds = close_fds
-    self.order.restore_signals = restore_signals
-    self.order.new_session = new_session
-    self.order.process_group = process_group
-    self.order.umask = umask
-    cdef pid_t pid = cloop_spawn(&self.order, self.memory)
-    if pid < 0:
+    cdef cloop_start *laid
+    cdef list keep
+    cdef int ends[2]
+    if cloop_open_report(ends) < 0:
         PyErr_SetFromErrno(OSError)
-    self.running = True
-    self.pid = pid
+    self.report = ends[0]
+    try:
+        keep = sorted({*map(int, pass_fds), ends[1]}) if pass_fds else [ends[1]]
+        if keep[0] < 0:
+            raise ValueError("bad value(s) in fds_to_keep")
+        laid = self.fill(order, keep)
+        laid.to_stdin = to_stdin
+        laid.to_stdout = to_stdout
+        laid.to_stderr = to_stderr
+        laid.report = ends[1]
+        laid.close_fds = close_fds
+        laid.restore_signals = restore_signals
+        laid.new_session = new_session
+        laid.process_group = process_group
+        laid.umask = umask
+        self.pid = cloop_spawn(laid, self.memory)
+        if self.pid < 0:
+            PyErr_SetFromErrno(OSError)
+        self.running = True
+        self.pidfd = laid.pidfd
+    finally:
+        close(ends[1])
     return self

@@ -12,25 +12,20 @@ Derived in its rules and messages from CPython's subprocess.py (PSF License Agre
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Any
 
 from cloop.api import exits, spawn
-from cloop.api.exits import Descriptor
 
 if TYPE_CHECKING:
     from cloop.aio.future import Future
     from cloop.loop import Loop
 
-REPORT_SIZE = 1000
-SHELL = "/system/bin/sh" if hasattr(sys, "getandroidapilevel") else "/bin/sh"
 
 # Some programs and tests put another class there, which is to be called.
 POPEN = subprocess.Popen
@@ -38,35 +33,38 @@ POPEN = subprocess.Popen
 TELLS_OF_CHDIR = "noexec:chdir" in POPEN._execute_child.__code__.co_consts  # type: ignore[attr-defined]
 
 
-async def start(loop: Loop, args: Any, **options: Any) -> subprocess.Popen[bytes]:
-    """A child that has execed; the arguments are Popen's. Raises what Popen raises.
+async def start(loop: Loop, args: Any, **options: Any) -> tuple[subprocess.Popen[bytes], spawn.Start | None]:
+    """A child that has execed, and its start unless Popen itself has waited for it.
 
-    Where the waiting task is cancelled, there is no child any more.
+    The arguments are Popen's. Raises what Popen raises. Where the waiting task is cancelled, there is no
+    child any more.
     """
-    await wait_for_turn(loop)
+    if loop._starts is None:
+        # No other child is started in this turn.
+        loop._starts = deque()
+        loop.call_soon(let_next_start, loop)
+    else:
+        await wait_for_turn(loop)
     if subprocess.Popen is not POPEN or not spawn.CAN_SPAWN:
-        return subprocess.Popen(args, **options)
+        return subprocess.Popen(args, **options), None
     child = UnseenPopen(args, **options)
     way = child.way
     # From here on it is Popen's own: nobody need know.
     child.__class__ = POPEN  # type: ignore[assignment]
-    if way is not None:
-        del child.way
-        await see_exec(loop, child, way)
-    return child
+    if way is None:
+        return child, None
+    del child.way
+    await see_exec(loop, child, *way)
+    return child, way[1]
 
 
 # ---- One in a turn
 
 
 async def wait_for_turn(loop: Loop) -> None:
-    """Return at once if no other child is started in this turn, else when it is one's turn."""
-    if loop._starts is None:
-        loop._starts = deque()
-        loop.call_soon(let_next_start, loop)
-        return
+    """Return when it is one's turn."""
     waiter: Future[None] = loop.create_future()
-    loop._starts.append(waiter)
+    loop._starts.append(waiter)  # type: ignore[union-attr]  # seen by the caller
     await waiter
 
 
@@ -84,21 +82,20 @@ def let_next_start(loop: Loop) -> None:
 
 # ---- A start that is not waited for
 
-
-@dataclass
-class Way:
-    """A child's way to its program."""
-
-    start: spawn.Start
-    report: Descriptor
-    executable: Any
-    cwd: Any
+NO_PIPES = (-1,) * 6
 
 
 class UnseenPopen(subprocess.Popen[bytes]):
-    """A Popen that is made before its child has execed; with a way, unless Popen itself has waited."""
+    """A Popen that is made before its child has execed; with a way to there, unless Popen has waited."""
 
-    way: Way | None = None
+    way: tuple[spawn.Order, spawn.Start] | None = None
+
+    def _get_handles(self, stdin: Any, stdout: Any, stderr: Any) -> tuple[int, ...]:
+        # What Popen makes of it, with less effort.
+        if stdin is stdout is stderr is None:
+            return NO_PIPES
+        pipes: tuple[int, ...] = super()._get_handles(stdin, stdout, stderr)  # type: ignore[misc]
+        return pipes
 
     def _execute_child(self, *parts: Any) -> None:
         args, executable, preexec_fn, close_fds, pass_fds, cwd, env, _, _, shell = parts[:10]
@@ -110,125 +107,56 @@ class UnseenPopen(subprocess.Popen[bytes]):
         if order is not None:
             sys.audit("subprocess.Popen", order.executable, order.args, cwd, env)
             settings = (restore_signals, new_session, process_group, umask)
-            self.way = order.carry_out(close_fds, pass_fds, (p2cread, c2pwrite, errwrite), settings)
-        if self.way is None:
+            start = carry_out(order, close_fds, pass_fds, (p2cread, c2pwrite, errwrite), settings)
+        if order is None or start is None:
             super()._execute_child(*parts)  # type: ignore[misc]
             return
-        self.pid = self.way.start.pid
+        self.way = order, start
+        self.pid = start.pid
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
-class Order:
-    """What a child is to be, also in bytes."""
-
-    def __init__(self, args: Any, executable: Any, shell: bool, cwd: Any, env: Any) -> None:
-        if isinstance(args, (str, bytes)):
-            args = [args]
-        elif isinstance(args, os.PathLike):
-            if shell:
-                raise TypeError("path-like args is not allowed when shell is true")
-            args = [args]
-        else:
-            args = list(args)
-        if shell:
-            args = [SHELL, "-c", *args]
-            if executable:
-                args[0] = executable
-        self.args = args
-        self.executable = args[0] if executable is None else executable
-        self.cwd = cwd
-        self.encoded_args = [os.fsencode(each) for each in args]
-        self.encoded_cwd = None if cwd is None else os.fsencode(cwd)
-        self.environment = None if env is None else [encode_variable(*each) for each in env.items()]
-        program = os.fsencode(self.executable)
-        if os.path.dirname(program):
-            self.programs = [program]
-        else:
-            # As os.execvp() would.
-            self.programs = [
-                folder + program if not folder or folder.endswith(b"/") else folder + b"/" + program
-                for folder in search_path(env)
-            ]
-
-    def carry_out(
-        self, close_fds: Any, pass_fds: Any, standard: tuple[int, int, int], settings: tuple[Any, ...]
-    ) -> Way | None:
-        """Start the child; None where it can't be done in this way, with nothing done."""
-        reader, writer = report_pipe()
-        try:
-            keep = tuple(sorted({*map(int, pass_fds), writer.fd}))
-            if keep[0] < 0:
-                raise ValueError("bad value(s) in fds_to_keep")
-            start = spawn.start(
-                self.encoded_args,
-                self.programs,
-                bool(close_fds),
-                keep,
-                self.encoded_cwd,
-                self.environment,
-                *standard,
-                writer.fd,
-                *settings,
-            )
-        except (OSError, OverflowError, TypeError, ValueError):
-            # Popen itself either can, or says what is wrong in its own words.
-            reader.close()
-            return None
-        finally:
-            writer.close()
-        return Way(start, reader, self.executable, self.cwd)
-
-
-def search_path(env: Any) -> list[bytes]:
-    """os.get_exec_path, with less effort for the usual environment."""
-    if env is not None:
-        return [os.fsencode(each) for each in os.get_exec_path(env)]
-    return os.fsencode(os.environ.get("PATH", os.defpath)).split(os.fsencode(os.pathsep))
-
-
-def encode_variable(name: Any, value: Any) -> bytes:
-    """A variable of the environment as the kernel has it."""
-    encoded = os.fsencode(name)
-    if b"=" in encoded:
-        raise ValueError("illegal environment variable name")
-    return encoded + b"=" + os.fsencode(value)
-
-
-def prepare(args: Any, executable: Any, shell: bool, cwd: Any, env: Any) -> Order | None:
+def prepare(args: Any, executable: Any, shell: bool, cwd: Any, env: Any) -> spawn.Order | None:
     """The order, or None where something is wrong with it, which Popen will say in its own words."""
     try:
-        return Order(args, executable, shell, cwd, env)
+        return spawn.Order(args, executable, shell, cwd, env)
     except Exception:
         return None
 
 
-def report_pipe() -> tuple[Descriptor, Descriptor]:
-    """The two ends of a pipe; the child's is out of the way of its standard descriptors."""
-    numbers = os.pipe()
-    reader, writer = Descriptor(numbers[0]), Descriptor(numbers[1])
-    if writer.fd <= 2:
-        low, writer = writer, Descriptor(fcntl.fcntl(writer.fd, fcntl.F_DUPFD_CLOEXEC, 3))
-        low.close()
-    return reader, writer
+def carry_out(
+    order: spawn.Order,
+    close_fds: Any,
+    pass_fds: Any,
+    standard: tuple[int, int, int],
+    settings: tuple[Any, ...],
+) -> spawn.Start | None:
+    """Start the child; None where it can't be done in this way, with nothing done."""
+    try:
+        return spawn.start(order, close_fds, pass_fds, *standard, *settings)
+    except (OSError, OverflowError, TypeError, ValueError):
+        # Popen itself either can, or says what is wrong in its own words.
+        return None
 
 
-async def see_exec(loop: Loop, child: subprocess.Popen[bytes], way: Way) -> None:
+async def see_exec(
+    loop: Loop, child: subprocess.Popen[bytes], order: spawn.Order, start: spawn.Start
+) -> None:
     """Return when the child has execed. Raises OSError where it couldn't."""
     waiter: Future[bytes] = loop.create_future()
 
     def readable() -> None:
-        loop.remove_reader(way.report)
-        failure = os.read(way.report.fd, REPORT_SIZE)
-        way.report.close()
+        loop.remove_reader(start)
+        failure = start.read()
         if failure:
             # It ends at once.
             child.wait()
-        way.start.execed()
+            start.ended()
         if not waiter.done():
             waiter.set_result(failure)
 
-    loop.add_reader(way.report, readable)
+    loop.add_reader(start, readable)
     try:
         failure = await waiter
     except (SystemExit, KeyboardInterrupt):
@@ -238,11 +166,11 @@ async def see_exec(loop: Loop, child: subprocess.Popen[bytes], way: Way) -> None
         with suppress(OSError):
             os.kill(child.pid, SIGKILL)
         if not isinstance(exc, GeneratorExit):
-            await exits.wait(loop, child)
+            await exits.wait(loop, child, start)
         raise
     if failure:
         close_pipes(child)
-        raise error_of(failure, way)
+        raise error_of(failure, order)
 
 
 def close_pipes(child: subprocess.Popen[bytes]) -> None:
@@ -252,12 +180,12 @@ def close_pipes(child: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def error_of(report: bytes, way: Way) -> OSError:
+def error_of(report: bytes, order: spawn.Order) -> OSError:
     """What Popen raises for a report."""
     _, number, stage = report.decode().split(":", 2)
     code = int(number, 16)
     if not stage:
-        return OSError(code, os.strerror(code), way.executable)
+        return OSError(code, os.strerror(code), order.executable)
     if stage == "noexec:chdir" or not TELLS_OF_CHDIR:
-        return OSError(code, os.strerror(code), way.cwd)
+        return OSError(code, os.strerror(code), order.cwd)
     return OSError(code, os.strerror(code))
