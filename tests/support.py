@@ -121,6 +121,12 @@ def debug_counts() -> dict[str, int] | None:
     return cloop._debug_counts() if hasattr(cloop, "_debug_counts") else None
 
 
+def debug_totals() -> dict[str, int] | None:
+    """cloop's counts of work done since the process began, likewise."""
+    cloop = sys.modules.get("cloop")
+    return cloop._debug_totals() if hasattr(cloop, "_debug_totals") else None
+
+
 def collect_garbage() -> None:
     """Collect until nothing is left that only a finalizer kept."""
     for _ in range(3):

@@ -25,6 +25,7 @@ from cloop.aio.future import Future
 from cloop.aio.task import Task
 from cloop.api.streams import open_connection, open_unix_connection, start_server, start_unix_server
 from cloop.core.counts import debug_counts as _debug_counts  # noqa: F401  # for the tests
+from cloop.core.counts import debug_totals as _debug_totals  # noqa: F401
 from cloop.loop import Loop
 from cloop.runner import install, new_event_loop, run
 

@@ -17,6 +17,10 @@ cdef extern from "Python.h":
     PyTypeObject *Py_TYPE(PyObject *)
     bint PyObject_GC_IsTracked(PyObject *)
 
+    ctypedef struct PyThreadState:
+        pass
+    PyThreadState *PyThreadState_Get()
+
     ctypedef enum PySendResult:
         PYGEN_RETURN
         PYGEN_ERROR

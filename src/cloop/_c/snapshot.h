@@ -24,11 +24,10 @@ typedef struct {
 static cloop_snapshots cloop_own_snapshots;
 static cloop_snapshots *cloop_shared = &cloop_own_snapshots;
 
-/* PyContext_Enter and PyContext_Exit. Up to 3.13 they only change what is here; from 3.14 on they also
- * tell watchers. */
+/* PyContext_Enter and PyContext_Exit for who knows the thread's state. Up to 3.13 they only change what is
+ * here; from 3.14 on they also tell watchers. */
 #if PY_VERSION_HEX < 0x030E0000
-static inline int cloop_enter(PyObject *context) {
-  PyThreadState *state = PyThreadState_Get();
+static inline int cloop_enter_on(PyThreadState *state, PyObject *context) {
   cloop_context *self = (cloop_context *)context;
   if (cloop_shared->vars_type == NULL || !PyContext_CheckExact(context) || self->entered)
     return PyContext_Enter(context);
@@ -39,8 +38,7 @@ static inline int cloop_enter(PyObject *context) {
   return 0;
 }
 
-static inline int cloop_leave(PyObject *context) {
-  PyThreadState *state = PyThreadState_Get();
+static inline int cloop_leave_on(PyThreadState *state, PyObject *context) {
   cloop_context *self = (cloop_context *)context;
   if (cloop_shared->vars_type == NULL || state->context != context) return PyContext_Exit(context);
   state->context = self->previous;
@@ -51,17 +49,18 @@ static inline int cloop_leave(PyObject *context) {
   return 0;
 }
 #else
-#define cloop_enter PyContext_Enter
-#define cloop_leave PyContext_Exit
+#define cloop_enter_on(state, context) ((void)(state), PyContext_Enter(context))
+#define cloop_leave_on(state, context) ((void)(state), PyContext_Exit(context))
 #endif
 
 /* Calls with `n` arguments in a context and drops the result: 0, or -1 with the exception set. */
 static inline int cloop_vectorcall_in(PyObject *context, PyObject *callable, PyObject *const *args,
                                       Py_ssize_t n) {
+  PyThreadState *state = PyThreadState_Get();
   PyObject *result;
-  if (cloop_enter(context) < 0) return -1;
+  if (cloop_enter_on(state, context) < 0) return -1;
   result = PyObject_Vectorcall(callable, args, (size_t)n, NULL);
-  if (cloop_leave(context) < 0) Py_CLEAR(result);
+  if (cloop_leave_on(state, context) < 0) Py_CLEAR(result);
   if (result == NULL) return -1;
   Py_DECREF(result);
   return 0;

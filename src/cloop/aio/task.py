@@ -440,10 +440,11 @@ def run_task(owner):
     elif task.pending_error is not None:
         error = task.pending_error
         task.pending_error = None
-    if enter_context(task.context) < 0:
+    state = task.reactor.state
+    if enter_context(state, task.context) < 0:
         return task.driver_failed()
     # The result is looked at here, so that the context is left on either way without a try.
     status = cython.cast(quiet_step_t, step)(task, error)
-    if leave_context(task.context) < 0 or status == NoResult.EXC:
+    if leave_context(state, task.context) < 0 or status == NoResult.EXC:
         return task.driver_failed()
     return NoResult.OK

@@ -27,74 +27,20 @@ from cloop.transports.intake cimport Intake, clamped
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
 
-cdef extern from *:
-    """
-    /* Cython has no way to say am_send, and makes of a `raise` in __next__ an exception with a
-     * traceback. So both slots are set here, by a function that says how far the call has come. */
-    static int (*streamio_advance)(PyObject *, PyObject **);
-    static PyObject *streamio_nothing;
-
-    static PySendResult streamio_send(PyObject *self, PyObject *Py_UNUSED(value), PyObject **result) {
-      *result = NULL; /* what it must be with PYGEN_ERROR: a debug build of CPython asserts that */
-      return (PySendResult)streamio_advance(self, result);
-    }
-
-    static void streamio_stop(PyObject *value) {
-    #if PY_VERSION_HEX >= 0x030C0000
-      /* As StopIteration(value), without the tuple. */
-      PyTypeObject *type = (PyTypeObject *)PyExc_StopIteration;
-      PyObject *stop = type->tp_new(type, streamio_nothing, NULL);
-      if (stop == NULL) return;
-      Py_XSETREF(((PyStopIterationObject *)stop)->value, Py_NewRef(value));
-      PyErr_SetRaisedException(stop);
-    #else
-      PyErr_SetObject(PyExc_StopIteration, value);
-    #endif
-    }
-
-    static PyObject *streamio_next(PyObject *self) {
-      PyObject *result = NULL;
-      int status = streamio_advance(self, &result);
-      if (status == PYGEN_NEXT || status == PYGEN_ERROR) return result;
-      if (result != Py_None) streamio_stop(result);
-      Py_DECREF(result);
-      return NULL;
-    }
-
-    /* An attribute that is the instance's own: of a class of ours, which has none of that name. */
-    static PyObject *streamio_attribute(PyObject *instance, PyObject *name) {
-    #if PY_VERSION_HEX >= 0x030D0000
-      /* Before, asking for the dict would end the specialized look-up of methods. */
-      PyObject *dict = PyObject_GenericGetDict(instance, NULL);
-      if (dict == NULL) return NULL;
-      PyObject *value = PyDict_GetItemWithError(dict, name);
-      Py_XINCREF(value);
-      Py_DECREF(dict);
-      if (value != NULL || PyErr_Occurred()) return value;
-    #endif
-      return PyObject_GetAttr(instance, name);
-    }
-
-    /* Whether a transport of ours, whose type has a dict for its instances, has attributes of its own. */
-    static int streamio_equipped(PyObject *transport) {
-      PyObject *dict = *(PyObject **)((char *)transport + Py_TYPE(transport)->tp_dictoffset);
-      return dict != NULL && PyDict_Check(dict) && PyDict_GET_SIZE(dict) != 0;
-    }
-
-    static void streamio_set_up(PyTypeObject *type, int (*advance)(PyObject *, PyObject **)) {
-      streamio_advance = advance;
-      streamio_nothing = PyTuple_New(0);
-      type->tp_iternext = streamio_next;
-      type->tp_as_async->am_send = streamio_send;
-      PyType_Modified(type);
-    }
-    """
-    void set_up "streamio_set_up"(PyTypeObject *type, int (*advance)(PyObject *, PyObject **) noexcept)
+cdef extern from "calls.h":
+    void set_up "cloop_call_set_up"(PyTypeObject *type, int (*advance)(PyObject *, PyObject **) noexcept,
+                                  bint (*empty)(PyObject *) noexcept)
     PyObject *new_reference "Py_NewRef"(object o)
-    object attribute "streamio_attribute"(object instance, object name)
-    bint is_equipped "streamio_equipped"(object transport)
+    object attribute "cloop_call_attribute"(object instance, object name)
+    Py_ssize_t offset_of "cloop_call_offset"(object type, const char *name) except -1
+    PyObject *in_slot "cloop_call_in_slot"(object instance, Py_ssize_t offset)
+    # NULL if there is none.
+    PyObject *take_spare "cloop_call_spare"()
+    object stolen "(PyObject *)"(PyObject *data)
+    bint is_equipped "cloop_call_is_equipped"(object transport)
 
 ctypedef int (*advance_t)(PyObject *, PyObject **) noexcept
+ctypedef bint (*empty_t)(PyObject *) noexcept
 
 cdef enum Kind:
     READ
@@ -130,7 +76,6 @@ def report_unawaited(kind):
 
 
 @cython.final
-@cython.freelist(64)
 cdef class StreamCall:
     """A coroutine: the call of one of the methods below."""
 
@@ -189,7 +134,7 @@ cdef class StreamCall:
         return self
 
     def __next__(self):
-        # For who calls it by name; else there is streamio_next.
+        # For who calls it by name; else there is tp_iternext.
         cdef PyObject *result = NULL
         cdef int status = advance(self, &result)
         value = <object>result
@@ -318,7 +263,7 @@ cdef class StreamCall:
     cdef int drain(self, PyObject **result) except -1:
         if self.state == NEW:
             self.state = OVER
-            if is_calm(attribute(self.argument, "_transport")):
+            if is_calm(transport_of(self.argument)):
                 result[0] = new_reference(None)
                 return RETURNED
             self.inner = plain_drain(self.argument)
@@ -385,16 +330,57 @@ cdef int advance(object owner, PyObject **result) except -1:
     return YIELDED
 
 
-set_up(<PyTypeObject *>StreamCall, <advance_t>advance)
+cdef bint empty(StreamCall self) noexcept:
+    """Let go of everything. Whether that was done: who was never awaited has something to say first."""
+    if self.state == NEW:
+        return False
+    self.intake = None
+    self.argument = self.future = self.inner = self.parts = None
+    return True
+
+
+set_up(<PyTypeObject *>StreamCall, <advance_t>advance, <empty_t>empty)
 collections.abc.Coroutine.register(StreamCall)
 
 
-cdef StreamCall new_call(Kind kind, object reader, object argument):
-    cdef StreamCall call = StreamCall.__new__(StreamCall)
+cdef StreamCall new_call(Kind kind, Intake intake, object argument):
+    cdef PyObject *spare = take_spare()
+    cdef StreamCall call
+    if spare != NULL:
+        call = <StreamCall>stolen(spare)
+        call.state = NEW
+        call.offset = 0
+    else:
+        call = StreamCall.__new__(StreamCall)
     call.kind = kind
+    call.intake = intake
     call.argument = argument
-    call.intake = <Intake?>attribute(reader, "_intake")
     return call
+
+
+# What is below is not made yet.
+cdef object slotted_reader = None
+cdef object slotted_writer = None
+cdef Py_ssize_t intake_offset
+cdef Py_ssize_t transport_offset
+
+
+cdef Intake intake_of(object reader):
+    cdef PyObject *found
+    if type(reader) is slotted_reader:
+        found = in_slot(reader, intake_offset)
+        if found != NULL:
+            return <Intake?><object>found
+    return <Intake?>attribute(reader, "_intake")
+
+
+cdef object transport_of(object writer):
+    cdef PyObject *found
+    if type(writer) is slotted_writer:
+        found = in_slot(writer, transport_offset)
+        if found != NULL:
+            return <object>found
+    return attribute(writer, "_transport")
 
 
 class StreamReader(asyncio.StreamReader):
@@ -411,7 +397,7 @@ class StreamReader(asyncio.StreamReader):
 
         Returns b"" at the end of file. Raises what set_exception() was called with.
         """
-        return new_call(READ, self, n)
+        return new_call(READ, intake_of(self), n)
 
     def readline(self):
         """Read up to a newline, which is part of the result; at the end of file what there is.
@@ -419,7 +405,7 @@ class StreamReader(asyncio.StreamReader):
         Raises ValueError for a line that is longer than the limit, of which nothing is left to be read;
         and what set_exception() was called with.
         """
-        return new_call(READ_LINE, self, None)
+        return new_call(READ_LINE, intake_of(self), None)
 
     def readuntil(self, separator=b"\n"):
         """Read up to a separator, which is part of the result. From 3.13 on it may be a tuple of several.
@@ -427,7 +413,7 @@ class StreamReader(asyncio.StreamReader):
         Raises IncompleteReadError at the end of file, LimitOverrunError for data that is longer than the
         limit, which is left to be read; and what set_exception() was called with.
         """
-        return new_call(READ_UNTIL, self, separator)
+        return new_call(READ_UNTIL, intake_of(self), separator)
 
     def readexactly(self, n):
         """Read `n` bytes.
@@ -435,23 +421,23 @@ class StreamReader(asyncio.StreamReader):
         Raises IncompleteReadError if the end of file comes before, and what set_exception() was called
         with.
         """
-        return new_call(READ_EXACTLY, self, n)
+        return new_call(READ_EXACTLY, intake_of(self), n)
 
     def feed_data(self, data):
         """Add what has come."""
-        (<Intake?>self._intake).feed(data)
+        intake_of(self).feed(data)
 
     def at_eof(self):
         """Whether all was read and the end of file has come."""
-        cdef Intake intake = <Intake?>self._intake
+        cdef Intake intake = intake_of(self)
         return intake.eof and intake.size() == 0
 
     def exception(self):
         """What set_exception() was called with, or None."""
-        return (<Intake?>self._intake).exception
+        return intake_of(self).exception
 
     def _maybe_resume_transport(self):
-        (<Intake?>self._intake).may_resume()
+        intake_of(self).may_resume()
 
 
 def kept(name):
@@ -478,7 +464,7 @@ class StreamWriter(asyncio.StreamWriter):
 
     def write(self, data):
         """Send bytes-like data; what can't be sent now is queued."""
-        cdef object transport = attribute(self, "_transport")
+        cdef object transport = transport_of(self)
         if type(transport) is StreamTransport and not is_equipped(transport):
             (<StreamTransport>transport).write(data)
         elif type(transport) is TlsTransport and not is_equipped(transport):
@@ -489,7 +475,7 @@ class StreamWriter(asyncio.StreamWriter):
 
     def writelines(self, data):
         """Send an iterable of bytes-like data, in one piece where that can be."""
-        cdef object transport = attribute(self, "_transport")
+        cdef object transport = transport_of(self)
         transport.writelines(data)
 
     def drain(self):
@@ -497,11 +483,31 @@ class StreamWriter(asyncio.StreamWriter):
 
         Raises what was set on the reader, ConnectionResetError once the connection is lost.
         """
-        cdef StreamCall call = StreamCall.__new__(StreamCall)
-        call.kind = DRAIN
-        call.argument = self
-        return call
+        return new_call(DRAIN, None, self)
 
+
+class SlottedReader(StreamReader):
+    """One that was made as ours, and not of asyncio's by a change of its class.
+
+    All that it has is in slots, which are found without a dict, where nothing hides its methods either.
+    """
+
+    __slots__ = ("_intake",)
+
+
+class SlottedWriter(StreamWriter):
+    """The same."""
+
+    __slots__ = ("_transport", "_protocol", "_reader", "_loop", "_complete_fut")
+
+
+for kind in (SlottedReader, SlottedWriter):
+    # As asyncio's, which a repr shows.
+    kind.__name__ = kind.__qualname__ = kind.__base__.__name__
+del kind
+slotted_reader, slotted_writer = SlottedReader, SlottedWriter
+intake_offset = offset_of(SlottedReader, "_intake")
+transport_offset = offset_of(SlottedWriter, "_transport")
 
 # So they are coroutine functions to asyncio and inspect.
 for method in (StreamReader.read, StreamReader.readline, StreamReader.readuntil, StreamReader.readexactly,

@@ -11,6 +11,8 @@ Where contexts are not what we take them for (found out at import), a snapshot i
 
 from cpython.object cimport PyObject
 
+from cloop._c.pyapi cimport PyThreadState
+
 cdef extern from "snapshot.h":
     # The variables of the running context.
     object take_snapshot "cloop_take_snapshot"()
@@ -26,9 +28,10 @@ cdef extern from "snapshot.h":
     int call_one_with "cloop_call_one_with"(object snapshot, object callable, object argument,
                                             PyObject **failed_in)
 
-    # PyContext_Enter and PyContext_Exit, for who looks at the result and takes the exception.
-    int enter_context "cloop_enter"(object context)
-    int leave_context "cloop_leave"(object context)
+    # PyContext_Enter and PyContext_Exit, for who knows the thread's state (Reactor.state), looks at the
+    # result and takes the exception.
+    int enter_context "cloop_enter_on"(PyThreadState *state, object context)
+    int leave_context "cloop_leave_on"(PyThreadState *state, object context)
 
     ctypedef struct cloop_snapshots:
         void *vars_type

@@ -574,9 +574,9 @@ cdef inline NoResult run_step(BaseTransport self, object context, step_t step, s
     cdef Reactor loop = self.loop
     cdef NoResult result = NoResult.EXC
     cdef object exception
-    if enter_context(context) == 0:
+    if enter_context(loop.state, context) == 0:
         result = (<quiet_step_t>step)(self)
-        if leave_context(context) < 0:
+        if leave_context(loop.state, context) < 0:
             result = NoResult.EXC
     if result == NoResult.OK:
         return NoResult.OK

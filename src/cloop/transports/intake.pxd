@@ -12,7 +12,8 @@ Receiver, without a call of data_received or feed_data. TLS decrypts into it. Al
 together in one bytes object that nobody else sees yet, `block`: unread is [start, end), free is
 [end, capacity). So a search goes over it in one piece, and a read that takes all of it gets the block
 itself; any other copies what it takes, once. Small messages come by way of the loop's shared memory,
-and the block is of their size; what may be large is received straight into the block.
+and the block is of their size; what may be large is received straight into the block. A block that was
+read whole comes back when its reader has let go of it (transports/scratch).
 
 A reader that waits says how much it needs before it is worth waking (`need`), and how much it can
 take at most (`most`): so readexactly() of much wakes once, and gets the block it was received into.
@@ -44,6 +45,7 @@ cdef class Intake(Receiver):
         object owner           # a weak reference to the reader, or None
         object loop
         Reactor reactor        # the same where it is cloop's
+        Scratch scratch        # the reactor's
         object transport       # to be paused and resumed; None where it can't be
 
         PyObject *block        # bytes, or NULL; the collector need not see it: it refers to nothing
@@ -101,6 +103,7 @@ cdef class Intake(Receiver):
         object readuntil(self, list separators, Py_ssize_t *offset)
         bytes take(self, Py_ssize_t most)
         Py_ssize_t find(self, object separator, Py_ssize_t offset) except -2
+        Py_ssize_t search(self, const char *what, Py_ssize_t length, Py_ssize_t offset) noexcept
         NoResult refuse_line(self, Py_ssize_t consumed, bint found) except NoResult.EXC
 
         bint is_forgotten(self) except -1

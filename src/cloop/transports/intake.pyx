@@ -6,7 +6,7 @@ Derived in its rules, order and messages from CPython's asyncio/streams.py (PSF 
 import weakref
 from asyncio.exceptions import IncompleteReadError, LimitOverrunError
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
@@ -15,9 +15,9 @@ from libc.string cimport memchr, memcpy, memmove
 
 from cloop._c.pyapi cimport CLOOP_DEBUG, CLOOP_HAS_GIL, Py_INCREF, Py_REFCNT, Py_XDECREF
 from cloop.aio.future cimport FINISHED, PENDING, new_future
-from cloop.core.counts cimport register
+from cloop.core.counts cimport register, register_total
 from cloop.transports.receiver cimport MOST
-from cloop.transports.scratch cimport bytes_memory, set_size
+from cloop.transports.scratch cimport bytes_memory, new_bytes, scratch_of, set_size
 
 cdef extern from *:
     """
@@ -41,7 +41,6 @@ cdef extern from "<string.h>":
     void *memmem(const void *in_, size_t size, const void *what, size_t what_size) nogil
 
 cdef extern from *:
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size) except NULL
     # Sets the pointer to NULL where it fails.
     int _PyBytes_Resize(PyObject **data, Py_ssize_t size) except -1
     object stolen "(PyObject *)"(PyObject *data)
@@ -53,9 +52,20 @@ cdef enum:
 
 cdef long live = 0
 register("intakes", &live)
+# Bytes that were looked at for a separator; and copied, or moved, as far as we know.
+cdef long searched = 0
+cdef long copied = 0
+register_total("searched", &searched)
+register_total("copied", &copied)
 
 cdef str NOT_FOUND = "Separator is not found, and chunk exceed the limit"
 cdef str TOO_LONG = "Separator is found, but chunk is longer than limit"
+
+
+cdef inline void count_copied(Py_ssize_t size) noexcept:
+    global copied
+    if CLOOP_DEBUG:
+        copied += size
 
 
 cdef Intake intake_of(Scratch scratch, object protocol):
@@ -106,6 +116,7 @@ cdef class Intake(Receiver):
     cdef NoResult set_loop(self, object loop) except NoResult.EXC:
         self.loop = loop
         self.reactor = <Reactor>loop if isinstance(loop, Reactor) else None
+        self.scratch = None if self.reactor is None else scratch_of(self.reactor)
         return NoResult.OK
 
     cdef NoResult set_limit(self, object limit) except NoResult.EXC:
@@ -145,6 +156,7 @@ cdef class Intake(Receiver):
             return bytes_memory(self.block) + self.end
         if own and capacity <= self.capacity and size <= self.start:
             # Nothing is moved more often than it is read past.
+            count_copied(size)
             memmove(bytes_memory(self.block), bytes_memory(self.block) + self.start, size)
             self.start = 0
             self.end = size
@@ -160,6 +172,7 @@ cdef class Intake(Receiver):
         """What is unread is in a block of this capacity, of our own."""
         cdef PyObject *block
         cdef Py_ssize_t size = self.end - self.start
+        count_copied(size)
         if self.start == 0 and self.block != NULL and Py_REFCNT(self.block) == 1 and CLOOP_HAS_GIL:
             self.end = 0
             _PyBytes_Resize(&self.block, capacity)
@@ -182,13 +195,18 @@ cdef class Intake(Receiver):
 
     cdef NoResult append(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         cdef Py_ssize_t before
+        count_copied(size)
         if not self.settle():
             before = PyByteArray_GET_SIZE(self.shown)
             PyByteArray_Resize(self.shown, before + size)
             memcpy(PyByteArray_AS_STRING(self.shown) + before, start, size)
         elif self.block == NULL:
-            self.block = new_bytes(start, size)
-            self.capacity = self.end = size
+            self.capacity = size
+            if self.scratch is None:
+                self.block = new_bytes(start, size)
+            else:
+                self.block = self.scratch.copied(start, &self.capacity)
+            self.end = size
         else:
             memcpy(self.reserve(size), start, size)
             self.end += size
@@ -206,6 +224,8 @@ cdef class Intake(Receiver):
         self.scanned = 0
         if size == 0:
             return b""
+        if self.start or size < self.end:
+            count_copied(size)
         if not self.settle():
             data = PyBytes_FromStringAndSize(PyByteArray_AS_STRING(self.shown), size)
             del self.shown[:size]
@@ -222,14 +242,18 @@ cdef class Intake(Receiver):
         """All of the block, as it is."""
         cdef PyObject *block = self.block
         cdef Py_ssize_t size = self.end
-        cdef Py_ssize_t spare = self.capacity - size
+        cdef Py_ssize_t capacity = self.capacity
         self.block = NULL
         self.drop()
-        if spare > size >> 3:
+        if capacity - size > size >> 3:
             # To be kept for long, perhaps.
+            count_copied(size)
             _PyBytes_Resize(&block, size)
-        elif spare:
+            capacity = size
+        elif capacity > size:
             set_size(block, size)
+        if self.scratch is not None:
+            self.scratch.lend(block, capacity)
         return <bytes>stolen(block)
 
     # ---- What comes
@@ -429,20 +453,31 @@ cdef class Intake(Receiver):
 
     cdef Py_ssize_t find(self, object separator, Py_ssize_t offset) except -2:
         """Where it begins, from `offset` on; -1 if it is not there."""
-        cdef const char *content = self.content()
-        cdef Py_ssize_t size = self.size() - offset
-        cdef Py_ssize_t length
-        cdef const char *found
-        if size <= 0:
+        cdef Py_buffer view
+        if self.size() <= offset:
             return -1
-        if type(separator) is not bytes:
-            # The answer of a bytearray, also to what can't be found in one.
-            return PyBytes_FromStringAndSize(content, size + offset).find(separator, offset)
-        length = PyBytes_GET_SIZE(separator)
+        if type(separator) is bytes:
+            return self.search(PyBytes_AS_STRING(separator), PyBytes_GET_SIZE(separator), offset)
+        if not PyObject_CheckBuffer(separator):
+            # The answer of a bytearray to what can't be found in one.
+            return PyBytes_FromStringAndSize(self.content(), self.size()).find(separator, offset)
+        PyObject_GetBuffer(separator, &view, PyBUF_SIMPLE)
+        try:
+            return self.search(<const char *>view.buf, view.len, offset)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef Py_ssize_t search(self, const char *what, Py_ssize_t length, Py_ssize_t offset) noexcept:
+        global searched
+        cdef const char *content = self.content()
+        cdef Py_ssize_t size = max(self.size() - offset, 0)
+        cdef const char *found
         if length == 1:
-            found = <const char *>memchr(content + offset, PyBytes_AS_STRING(separator)[0], size)
+            found = <const char *>memchr(content + offset, what[0], size)
         else:
-            found = <const char *>memmem(content + offset, size, PyBytes_AS_STRING(separator), length)
+            found = <const char *>memmem(content + offset, size, what, length)
+        if CLOOP_DEBUG:
+            searched += size if found == NULL else found - content - offset + length
         return -1 if found == NULL else found - content
 
     # ---- Waiting

@@ -5,12 +5,17 @@ size. From then on the size of what comes next is guessed, and it is received in
 object at once, which gets its size when that is known: no memory is allocated or copied. If nobody
 has kept the object when the protocol's callback returns, which is the rule, it is the next spare
 one. A protocol that keeps what it gets has its messages copied out again, in objects of their size.
+
+What a StreamReader's read() has returned is held until the reader's next call, as a rule, so it can't
+come back at once. It is lent: the loop holds the last few objects as well, and one that nobody else
+holds any more is what the next message comes in.
 """
 
 cimport cython
 from cpython.object cimport PyObject
+from libc.string cimport memcpy
 
-from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_REFCNT
+from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_INCREF, Py_REFCNT
 from cloop.core.reactor cimport Reactor
 from cloop.core.ring cimport Node
 from cloop.transports.outbox cimport Outbox
@@ -18,6 +23,17 @@ from cloop.transports.outbox cimport Outbox
 # Capacities of spare objects: 512 << level bytes, for levels from 1 to this one.
 cdef enum:
     LEVELS = 9
+
+# What is lent, at most, and how large one is: what is smaller is made in no time, and all together
+# they are no more than the memory that is received into.
+cdef enum:
+    LENT = 64
+    LEAST_LENT = 448
+    MOST_LENT = 4096
+
+cdef struct Loan:
+    PyObject *data
+    Py_ssize_t capacity
 
 cdef extern from *:
     """
@@ -32,9 +48,14 @@ cdef extern from *:
       _Py_COMP_DIAG_POP
     }
     """
+    # Without a GIL a count does not tell who holds it; and the checkers of memory would miss much.
+    const bint CAN_LEND "(CLOOP_HAS_GIL && !CLOOP_DEBUG)"
     # A spare object becomes one of this size, which is not more than its capacity.
     void set_size "cloop_set_bytes_size"(PyObject *data, Py_ssize_t size)
     char *bytes_memory "PyBytes_AS_STRING"(PyObject *data)
+    Py_ssize_t bytes_size "PyBytes_GET_SIZE"(PyObject *data)
+    # NULL is looked at by Cython, as this is declared.
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size) except NULL
 
 @cython.final
 cdef class Scratch:
@@ -53,6 +74,9 @@ cdef class Scratch:
         bint receives          # a Receiver
         Node admissions        # handshakes of accepted connections; see transports/tls_accept
         object batch           # what datagram transports receive many at once into; see there
+        Loan lent[LENT]        # a ring
+        size_t first_lent
+        size_t count_lent
 
         # What is said above is of this protocol's class, from now until the next call.
         inline NoResult know(self, object protocol) except NoResult.EXC:
@@ -82,6 +106,47 @@ cdef class Scratch:
             else:
                 Py_DECREF(data)
             return True
+
+        # A bytes object that begins with the `size[0]` bytes at `start`: one that was lent and has come
+        # back, or a new one. The reference is the caller's; `size` becomes the object's.
+        inline PyObject *copied(self, const char *start, Py_ssize_t *size) except NULL:
+            cdef PyObject *data = NULL
+            if LEAST_LENT <= size[0] <= MOST_LENT and self.count_lent:
+                data = self.take_lent(size[0])
+            if data == NULL:
+                return new_bytes(start, size[0])
+            memcpy(bytes_memory(data), start, size[0])
+            size[0] = bytes_size(data)
+            return data
+
+        # The oldest that is lent, if it has come back and is good for `size` bytes; else NULL.
+        inline PyObject *take_lent(self, Py_ssize_t size) noexcept:
+            cdef Loan *oldest = &self.lent[self.first_lent]
+            cdef PyObject *data = oldest.data
+            if Py_REFCNT(data) != 1:
+                return NULL
+            self.first_lent = (self.first_lent + 1) % LENT
+            self.count_lent -= 1
+            # What is not used may be kept for long by who gets it.
+            if size > oldest.capacity or oldest.capacity - size > size >> 3:
+                Py_DECREF(data)
+                return NULL
+            set_size(data, oldest.capacity)
+            return data
+
+        # It is given away, to come back once nobody holds it any more.
+        inline void lend(self, PyObject *data, Py_ssize_t capacity) noexcept:
+            cdef Loan *newest = &self.lent[(self.first_lent + self.count_lent) % LENT]
+            if capacity < LEAST_LENT or capacity > MOST_LENT or not CAN_LEND:
+                return
+            if self.count_lent == LENT:
+                Py_DECREF(newest.data)
+                self.first_lent = (self.first_lent + 1) % LENT
+                self.count_lent -= 1
+            Py_INCREF(data)
+            newest.data = data
+            newest.capacity = capacity
+            self.count_lent += 1
 
 cdef inline Py_ssize_t capacity_of(int level) noexcept:
     return <Py_ssize_t>512 << level

@@ -13,10 +13,6 @@ from cloop.transports.receiver cimport Receiver
 cdef extern from "<stdlib.h>":
     int posix_memalign(void **memory, size_t alignment, size_t size)
 
-cdef extern from *:
-    # NULL is looked at by Cython, as this is declared.
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size) except NULL
-
 # asyncio's own size; a larger one has no effect on what TCP's windows deliver at once.
 cdef enum:
     SCRATCH_SIZE = 262144
@@ -42,6 +38,10 @@ cdef class Scratch:
         empty_ring(&self.admissions)
         for level in range(LEVELS + 1):
             Py_XDECREF(self.spare[level])
+        while self.count_lent:
+            Py_XDECREF(self.lent[self.first_lent].data)
+            self.first_lent = (self.first_lent + 1) % LENT
+            self.count_lent -= 1
 
     cdef NoResult learn(self, object protocol) except NoResult.EXC:
         self.buffered = isinstance(protocol, BufferedProtocol)

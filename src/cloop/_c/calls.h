@@ -1,0 +1,149 @@
+/* What Cython can't say about the coroutines of streams (api/streamio). */
+#ifndef CLOOP_CALLS_H
+#define CLOOP_CALLS_H
+
+#include "compat.h"
+
+#if PY_VERSION_HEX < 0x030C0000
+#include <structmember.h>
+#endif
+
+/* Cython has no way to say am_send, and makes of a `raise` in __next__ an exception with a
+ * traceback. So both slots are set here, by a function that says how far the call has come. */
+static int (*cloop_call_advance)(PyObject *, PyObject **);
+static int (*cloop_call_empty)(PyObject *);
+static destructor cloop_call_plain_dealloc;
+static PyObject *cloop_call_nothing;
+
+/* Of a thing that is thrown away for each message the last one is kept for the next: calls that
+ * are over and that nobody holds any more, and the exception that carries a result. They never
+ * die, which costs most. They have no lock, and checkers of memory would miss them. */
+#if CLOOP_DEBUG || defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
+#define CLOOP_CALL_KEEPS 0
+#else
+#define CLOOP_CALL_KEEPS 1
+#endif
+#define CLOOP_CALL_SPARES 4
+static PyObject *cloop_call_spares[CLOOP_CALL_SPARES];
+static int cloop_call_spare_count;
+static PyObject *cloop_call_spare(void) {
+  return cloop_call_spare_count > 0 ? cloop_call_spares[--cloop_call_spare_count] : NULL;
+}
+
+static PySendResult cloop_call_send(PyObject *self, PyObject *Py_UNUSED(value), PyObject **result) {
+  *result = NULL; /* what it must be with PYGEN_ERROR: a debug build of CPython asserts that */
+  return (PySendResult)cloop_call_advance(self, result);
+}
+
+/* Raises StopIteration(value), but without the tuple. */
+#if PY_VERSION_HEX >= 0x030C0000
+static PyStopIterationObject *cloop_call_kept_stop;
+
+static int cloop_call_is_fresh(PyStopIterationObject *stop) {
+  return Py_REFCNT(stop) == 1 && stop->traceback == NULL && stop->context == NULL && stop->cause == NULL &&
+         stop->dict == NULL && stop->notes == NULL && stop->args == cloop_call_nothing;
+}
+
+static void cloop_call_stop(PyObject *value) {
+  PyTypeObject *type = (PyTypeObject *)PyExc_StopIteration;
+  PyStopIterationObject *stop = cloop_call_kept_stop;
+  cloop_call_kept_stop = NULL;
+  if (stop != NULL && !cloop_call_is_fresh(stop)) Py_CLEAR(stop);
+  if (stop == NULL) stop = (PyStopIterationObject *)type->tp_new(type, cloop_call_nothing, NULL);
+  if (stop == NULL) return;
+  Py_XSETREF(stop->value, Py_NewRef(value));
+  if (CLOOP_CALL_KEEPS && cloop_call_kept_stop == NULL)
+    cloop_call_kept_stop = (PyStopIterationObject *)Py_NewRef((PyObject *)stop);
+  PyErr_SetRaisedException((PyObject *)stop);
+}
+
+/* The result has been taken: it shall not live longer for us. */
+static inline void cloop_call_forget_value(void) {
+  if (cloop_call_kept_stop != NULL && cloop_call_kept_stop->value != NULL && Py_REFCNT(cloop_call_kept_stop) == 1)
+    Py_CLEAR(cloop_call_kept_stop->value);
+}
+#else
+static void cloop_call_stop(PyObject *value) { PyErr_SetObject(PyExc_StopIteration, value); }
+static inline void cloop_call_forget_value(void) {}
+#endif
+
+static PyObject *cloop_call_next(PyObject *self) {
+  PyObject *result = NULL;
+  int status = cloop_call_advance(self, &result);
+  if (status == PYGEN_NEXT || status == PYGEN_ERROR) return result;
+  if (result != Py_None) cloop_call_stop(result);
+  Py_DECREF(result);
+  return NULL;
+}
+
+/* In the place of Cython's. While its fields are emptied it is alive: that may run other code. */
+static void cloop_call_dealloc(PyObject *self) {
+  int empty;
+  if (*(PyObject **)((char *)self + Py_TYPE(self)->tp_weaklistoffset) != NULL) {
+    /* Who watches it is to hear of its end. */
+    cloop_call_plain_dealloc(self);
+    return;
+  }
+  Py_SET_REFCNT(self, 1);
+  empty = cloop_call_empty(self);
+  cloop_call_forget_value();
+  if (Py_REFCNT(self) > 1) {
+    /* Somebody has found it, by way of the collector. */
+    Py_SET_REFCNT(self, Py_REFCNT(self) - 1);
+  } else if (empty && cloop_call_spare_count < CLOOP_CALL_SPARES) {
+    cloop_call_spares[cloop_call_spare_count++] = self;
+  } else {
+    Py_SET_REFCNT(self, 0);
+    cloop_call_plain_dealloc(self);
+  }
+}
+
+/* Where the instances of a class have one of its slots. */
+static Py_ssize_t cloop_call_offset(PyObject *type, const char *name) {
+  Py_ssize_t offset = -1;
+  PyObject *slot = PyObject_GetAttrString(type, name);
+  if (slot == NULL) return -1;
+  if (Py_TYPE(slot) == &PyMemberDescr_Type) offset = ((PyMemberDescrObject *)slot)->d_member->offset;
+  else PyErr_SetString(PyExc_TypeError, "not a slot");
+  Py_DECREF(slot);
+  return offset;
+}
+static inline PyObject *cloop_call_in_slot(PyObject *instance, Py_ssize_t offset) {
+  return *(PyObject **)((char *)instance + offset);
+}
+
+/* An attribute that is the instance's own: of a class of ours, which has none of that name. */
+static PyObject *cloop_call_attribute(PyObject *instance, PyObject *name) {
+#if PY_VERSION_HEX >= 0x030D0000
+  /* Before, asking for the dict would end the specialized look-up of methods. */
+  PyObject *dict = PyObject_GenericGetDict(instance, NULL);
+  if (dict == NULL) return NULL;
+  PyObject *value = PyDict_GetItemWithError(dict, name);
+  Py_XINCREF(value);
+  Py_DECREF(dict);
+  if (value != NULL || PyErr_Occurred()) return value;
+#endif
+  return PyObject_GetAttr(instance, name);
+}
+
+/* Whether a transport of ours, whose type has a dict for its instances, has attributes of its own. */
+static inline int cloop_call_is_equipped(PyObject *transport) {
+  PyObject *dict = *(PyObject **)((char *)transport + Py_TYPE(transport)->tp_dictoffset);
+  return dict != NULL && PyDict_Check(dict) && PyDict_GET_SIZE(dict) != 0;
+}
+
+static void cloop_call_set_up(PyTypeObject *type, int (*advance)(PyObject *, PyObject **),
+                            int (*empty)(PyObject *)) {
+  cloop_call_advance = advance;
+  cloop_call_empty = empty;
+  cloop_call_nothing = PyTuple_New(0);
+  if (CLOOP_CALL_KEEPS) {
+    cloop_call_plain_dealloc = type->tp_dealloc;
+    type->tp_dealloc = cloop_call_dealloc;
+  }
+  type->tp_iternext = cloop_call_next;
+  type->tp_as_async->am_send = cloop_call_send;
+  PyType_Modified(type);
+}
+
+#endif
