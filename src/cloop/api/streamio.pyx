@@ -27,9 +27,11 @@ from cloop.transports.intake cimport Intake, clamped
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
 
+ctypedef int (*advance_t)(PyObject *, PyObject **) noexcept
+ctypedef bint (*empty_t)(PyObject *) noexcept
+
 cdef extern from "calls.h":
-    void set_up "cloop_call_set_up"(PyTypeObject *type, int (*advance)(PyObject *, PyObject **) noexcept,
-                                  bint (*empty)(PyObject *) noexcept)
+    void set_up "cloop_call_set_up"(PyTypeObject *type, advance_t advance, empty_t empty)
     PyObject *new_reference "Py_NewRef"(object o)
     object attribute "cloop_call_attribute"(object instance, object name)
     Py_ssize_t offset_of "cloop_call_offset"(object type, const char *name) except -1
@@ -38,9 +40,6 @@ cdef extern from "calls.h":
     PyObject *take_spare "cloop_call_spare"()
     object stolen "(PyObject *)"(PyObject *data)
     bint is_equipped "cloop_call_is_equipped"(object transport)
-
-ctypedef int (*advance_t)(PyObject *, PyObject **) noexcept
-ctypedef bint (*empty_t)(PyObject *) noexcept
 
 cdef enum Kind:
     READ
@@ -334,8 +333,10 @@ cdef bint empty(StreamCall self) noexcept:
     """Let go of everything. Whether that was done: who was never awaited has something to say first."""
     if self.state == NEW:
         return False
-    self.intake = None
-    self.argument = self.future = self.inner = self.parts = None
+    self.intake = self.argument = None
+    # Rarely there.
+    if self.future is not None or self.inner is not None or self.parts is not None:
+        self.future = self.inner = self.parts = None
     return True
 
 

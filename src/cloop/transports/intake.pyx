@@ -249,8 +249,8 @@ cdef class Intake(Receiver):
             # To be kept for long, perhaps.
             count_copied(size)
             _PyBytes_Resize(&block, size)
-            capacity = size
-        elif capacity > size:
+            return <bytes>stolen(block)
+        if capacity > size:
             set_size(block, size)
         if self.scratch is not None:
             self.scratch.lend(block, capacity)
