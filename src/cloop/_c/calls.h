@@ -76,7 +76,16 @@ static PyObject *cloop_call_next(PyObject *self) {
   return NULL;
 }
 
-/* In the place of Cython's. While its fields are emptied it is alive: that may run other code. */
+/* Whether the collector is about to clear it as garbage. Its header lies before the object: the second
+ * bit of the second word says that. */
+#ifdef Py_GIL_DISABLED
+#define cloop_is_being_collected(self) ((void)(self), 0)
+#else
+#define cloop_is_being_collected(self) ((((uintptr_t *)(self))[-1] & 2) != 0)
+#endif
+
+/* In the place of Cython's. While its fields are emptied it is alive: that may run other code. One that
+ * the collector has found to be garbage, and will clear, is of no use to anybody. */
 static void cloop_call_dealloc(PyObject *self) {
   int empty;
   if (*(PyObject **)((char *)self + Py_TYPE(self)->tp_weaklistoffset) != NULL) {
@@ -90,7 +99,7 @@ static void cloop_call_dealloc(PyObject *self) {
   if (Py_REFCNT(self) > 1) {
     /* Somebody has found it, by way of the collector. */
     Py_SET_REFCNT(self, Py_REFCNT(self) - 1);
-  } else if (empty && cloop_call_spare_count < CLOOP_CALL_SPARES) {
+  } else if (empty && cloop_call_spare_count < CLOOP_CALL_SPARES && !cloop_is_being_collected(self)) {
     cloop_call_spares[cloop_call_spare_count++] = self;
   } else {
     Py_SET_REFCNT(self, 0);
@@ -133,7 +142,7 @@ static inline int cloop_call_is_equipped(PyObject *transport) {
 }
 
 static void cloop_call_set_up(PyTypeObject *type, int (*advance)(PyObject *, PyObject **),
-                            int (*empty)(PyObject *)) {
+                              int (*empty)(PyObject *)) {
   cloop_call_advance = advance;
   cloop_call_empty = empty;
   cloop_call_nothing = PyTuple_New(0);
