@@ -4,10 +4,11 @@ import collections
 import shlex
 import signal
 import sys
+import time
 
 import pytest
 
-from tests.support import ROOT, unused_port
+from tests.support import PATIENCE, ROOT, unused_port
 from tests.system.processes import rest_of, run_python, running_python
 
 from .documents import lines
@@ -84,6 +85,16 @@ def test_ray():
     assert int(calls.split()[0]) > 1
 
 
+def wait_until_all_answer(url: str, processes: int) -> None:
+    """The first that listens may be alone for some time: the others are still starting."""
+    deadline = time.monotonic() + PATIENCE
+    seen = {get(url)}
+    while len(seen) < processes:
+        assert time.monotonic() < deadline, f"only {seen} answered"
+        time.sleep(0.01)
+        seen.add(get(url))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads connections over the processes")
 def test_many_processes_on_one_port():
     port = unused_port()
@@ -91,6 +102,7 @@ def test_many_processes_on_one_port():
     options = ["--port", port, "--processes", "2"]
     with running_python("examples/many_processes.py", *options, cwd=ROOT) as process:
         wait_until_it_listens(port)
+        wait_until_all_answer(url, 2)
         assert load(url) > 100
         pids = collections.Counter(get(url) for _ in range(100))
         assert len(pids) == 2
