@@ -512,7 +512,7 @@ def test_connections_waiting_when_it_closes_are_dropped(loop, run):
     run(main())
 
 
-def test_no_descriptors_left(loop, run, reports):
+def test_no_descriptors_left(impl, loop, run, reports):
     """It is reported, the server rests for a second instead of spinning, and then goes on."""
 
     async def main():
@@ -532,7 +532,11 @@ def test_no_descriptors_left(loop, run, reports):
         await stop(server)
 
     run(main())
-    assert {context["message"] for context in reports.take()} == {"socket.accept() out of system resource"}
+    messages = {context["message"] for context in reports.take()}
+    if not impl.is_cloop:
+        # It sets a timer for each of a hundred refusals, and those that are left when the server ends fail.
+        messages = {each for each in messages if "_start_serving" not in each}
+    assert messages == {"socket.accept() out of system resource"}
 
 
 def test_repr(loop, run):

@@ -143,6 +143,10 @@ def test_nonsense_from_a_server(loop, run):
     run(main())
 
 
+# From OpenSSL 3.2 on; an interpreter that was built with an older one has no name for it.
+NEWER_REASON = "RECORD_LAYER_FAILURE" if ssl._OPENSSL_API_VERSION >= (3, 2) else None
+
+
 def test_nonsense_later(run):
     """A record that is none: the connection is lost with an SSLError."""
 
@@ -154,8 +158,7 @@ def test_nonsense_later(run):
 
     kind, library, reason = run(main())
     assert (kind, library) == (ssl.SSLError, "SSL")
-    # The last one from OpenSSL 3.2 on.
-    assert reason in ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "BAD_RECORD_TYPE", "RECORD_LAYER_FAILURE")
+    assert reason in ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "BAD_RECORD_TYPE", NEWER_REASON)
 
 
 @pytest.mark.parametrize(
