@@ -67,8 +67,18 @@ def run_turn(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def run_for(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-    """Let the loop run for a while."""
-    timer = loop.call_later(seconds, loop.stop)
+    """Let the loop run for a while, and then for as many turns as it takes what has come by then to be seen.
+
+    On a busy machine the while may be over before the loop has looked for the first time.
+    """
+
+    def end(turns: int) -> None:
+        if turns:
+            loop.call_soon(end, turns - 1)
+        else:
+            loop.stop()
+
+    timer = loop.call_later(seconds, end, 3)
     try:
         loop.run_forever()
     finally:

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from tests.support import PY313, collect_garbage, settle, wait_until
+from tests.support import EARLY_311, PY313, collect_garbage, settle, wait_until
 
 from .streams import echo, finish, sending
 from .tls import NAME, client_context, server_context
@@ -163,6 +163,7 @@ def test_extra_info(run, wire):
     run(main())
 
 
+@pytest.mark.skipif(EARLY_311, reason="it goes without a word in early Pythons 3.11")
 def test_an_unclosed_writer_warns(run, wire):
     async def main():
         async with wire.serving(echo) as server:
@@ -220,6 +221,7 @@ def test_a_callback_may_be_a_function(run, wire):
     assert run(main()) == b"hello"
 
 
+@pytest.mark.skipif(EARLY_311, reason="early Pythons 3.11 don't look at what became of it")
 def test_a_coroutine_that_fails_is_reported(run, wire, reports):
     error = ZeroDivisionError("handler")
 
