@@ -74,6 +74,7 @@ async def take_some(reader: io.FileIO, size: int = 1 << 20) -> bytes:
 async def take(reader: io.FileIO, size: int) -> bytes:
     """So many bytes, or all until the end of file."""
     data = bytearray()
-    while len(data) < size and (more := await take_some(reader, size - len(data))):
+    # In pieces: read() gets memory for all that it may return, and a debug CPython fills it with a pattern.
+    while len(data) < size and (more := await take_some(reader, min(size - len(data), 1 << 20))):
         data += more
     return bytes(data)
