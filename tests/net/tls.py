@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -36,15 +36,13 @@ def only(version: str, context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def tls_connected(
-    client: Callable[[], Recorder] = Recorder, server: Callable[[], Recorder] = Recorder
+    client: Callable[[], Recorder] = Recorder,
+    server: Callable[[], Recorder] = Recorder,
+    contexts: Sequence[ssl.SSLContext] = (),
 ) -> AbstractAsyncContextManager[tuple[Recorder, Recorder]]:
-    """As `connected`, over TLS."""
-    return connected(
-        client,
-        server,
-        connect={"ssl": client_context(), "server_hostname": NAME},
-        listen={"ssl": server_context()},
-    )
+    """As `connected`, over TLS; `contexts` are the client's and the server's."""
+    mine, theirs = contexts or (client_context(), server_context())
+    return connected(client, server, connect={"ssl": mine, "server_hostname": NAME}, listen={"ssl": theirs})
 
 
 def shake_hands(tls: ssl.SSLObject, incoming: ssl.MemoryBIO, received: bytes) -> None:
@@ -137,14 +135,18 @@ async def with_tls_peer(
     server_side: bool = True,
     context: ssl.SSLContext | None = None,
     peer_context: ssl.SSLContext | None = None,
+    session: ssl.SSLSession | None = None,
     **options: object,
 ) -> AsyncIterator[tuple[Recorder, Peer]]:
-    """A protocol over TLS, and its peer by hand, when they have shaken hands."""
+    """A protocol over TLS, and its peer by hand, when they have shaken hands.
+
+    A client by hand goes on with `session`.
+    """
     loop = asyncio.get_running_loop()
     mine, other = tcp_pair()
     with other:
         if server_side:
-            peer = Peer(other, peer_context or client_context(), server_hostname=NAME)
+            peer = Peer(other, peer_context or client_context(), server_hostname=NAME, session=session)
             opening = loop.connect_accepted_socket(factory, mine, ssl=context or server_context(), **options)
         else:
             peer = Peer(other, peer_context or server_context(), server_side=True)

@@ -19,6 +19,7 @@ from asyncio.exceptions import SendfileNotAvailableError
 from typing import IO, TYPE_CHECKING, Any
 
 from cloop.api import sockio
+from cloop.transports.tls import TlsTransport
 
 if TYPE_CHECKING:
     from cloop.loop import Loop
@@ -45,7 +46,7 @@ async def sock_sendfile_native(
     file: IO[bytes],
     offset: int,
     count: int | None,
-    transport: StreamTransport | None = None,
+    transport: StreamTransport | TlsTransport | None = None,
 ) -> int:
     """Send a file by sendfile(2), to the socket of a transport if one is given. Returns how much was sent.
 
@@ -101,24 +102,36 @@ def error_of(exc: OSError, waited: bool, total: int) -> Exception:
     return exc
 
 
-async def wait_writable(loop: Loop, sock: socket.socket, transport: StreamTransport | None) -> None:
+async def wait_writable(
+    loop: Loop, sock: socket.socket, transport: StreamTransport | TlsTransport | None
+) -> None:
     """Wait until the socket takes more; a transport ends the wait when it loses the connection."""
     operation = sockio.writable(loop, sock, transport is not None)
     if transport is not None:
         transport._wait_with(operation)
     await operation
+    if isinstance(transport, TlsTransport) and transport.is_closing():
+        raise ConnectionError("Connection is closed by peer")
 
 
 async def sendfile_native(
-    loop: Loop, transport: StreamTransport, file: IO[bytes], offset: int, count: int | None
+    loop: Loop,
+    transport: StreamTransport | TlsTransport,
+    file: IO[bytes],
+    offset: int,
+    count: int | None,
 ) -> int:
-    """Send a file after all that was written to a transport, which writes and reads nothing meanwhile."""
+    """Send a file after all that was written to a transport, which writes and reads nothing meanwhile.
+
+    TLS does it where the kernel encrypts.
+    """
     resume_reading = transport.is_reading()
     drained = transport._make_empty_waiter()
     transport.pause_reading()
     try:
         await drained
-        sock = transport._sock
+        below = transport._transport if isinstance(transport, TlsTransport) else transport
+        sock = None if below is None else below._sock
         if sock is None:
             raise ConnectionError("Connection is closed by peer")
         check_params(loop, sock, file, offset, count)

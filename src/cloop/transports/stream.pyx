@@ -494,7 +494,8 @@ cdef class StreamTransport(BaseTransport):
         self.writer_context = None
         if self.empty_waiter is not None:
             self.empty_waiter.set_result(None)
-        if self.conn_lost:
+        # What waited for that may have written more.
+        if self.conn_lost or self.queued:
             return NoResult.OK
         if self.closing:
             self.conn_lost += 1

@@ -23,6 +23,7 @@ cimport cython
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport NoResult
+from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls_base cimport FLUSHING, UNWRAPPED, WRAPPED, TlsBase
 
 @cython.final
@@ -47,3 +48,17 @@ cdef class TlsTransport(TlsBase):
         Py_ssize_t encrypt(self, const char *start, Py_ssize_t size,
                            Py_ssize_t *made) except -2
         bint send_made(self, Py_ssize_t *made) except -1
+
+        # Where the kernel makes the records.
+        bint may_pass(self) except -1
+        bint pass_records(self) except -1
+        NoResult pass_on(self) except NoResult.EXC
+        NoResult pass_pieces(self, StreamTransport stream) except NoResult.EXC
+        NoResult hold(self) except NoResult.EXC
+        NoResult go_on_writing(self) except NoResult.EXC
+        NoResult start_file(self) except NoResult.EXC
+
+# What a StreamTransport tells of the end of its queue, as it would a future.
+@cython.final
+cdef class Release:
+    cdef TlsTransport transport

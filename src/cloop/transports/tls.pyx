@@ -261,13 +261,16 @@ cdef class TlsTransport(TlsBase):
     cdef bint is_straight(self) except -1:
         """Whether what is written goes through the shared memory to the kernel."""
         return (self.state == WRAPPED and self.backlog is None and self.stream is not None
-                and self.engine.direct and not self.below_full)
+                and self.straight and not self.below_full)
 
     cdef NoResult put_bytes(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         cdef Py_ssize_t made = 0
         if size == 0:
             return NoResult.OK
         if not self.is_straight():
+            if self.kernel and self.may_pass():
+                self.stream.put(None, start, size)
+                return self.control_writing()
             return self.put([PyBytes_FromStringAndSize(start, size)])
         self.put_part(start, size, &made)
         return self.end_put(&made)
@@ -341,6 +344,8 @@ cdef class TlsTransport(TlsBase):
         cdef Py_ssize_t gone = 0
         cdef Py_ssize_t size, n
         cdef bytes piece
+        if self.kernel:
+            return self.pass_on()
         try:
             while pieces is not None and gone < PyList_GET_SIZE(pieces):
                 piece = <bytes>pieces[gone]
@@ -367,11 +372,13 @@ cdef class TlsTransport(TlsBase):
         cdef StreamTransport stream = self.stream
         cdef Py_ssize_t n
         if not self.below_full and self.transport is not None:
-            if stream is not None and self.engine.direct:
+            if stream is not None and self.straight:
                 while True:
                     n = self.engine.take(self.scratch.memory, self.scratch.size)
                     if n == 0 or self.send_made(&n):
                         break
+            elif self.kernel:
+                return self.pass_on()
             else:
                 data = self.engine.outgoing.read()
                 if data and stream is not None:
@@ -379,3 +386,130 @@ cdef class TlsTransport(TlsBase):
                 elif data:
                     self.transport.write(data)
         return self.control_writing()
+
+    # ---- Where the kernel makes the records
+
+    cdef bint may_pass(self) except -1:
+        """Whether plaintext may go to the socket: nothing has to be sent before it."""
+        return (self.state == WRAPPED and self.backlog is None and self.stream is not None
+                and not self.below_full and not self.engine.has_records()
+                and not self.engine.has_to_speak())
+
+    cdef bint pass_records(self) except -1:
+        """Send the engine's records, behind all that was passed on: whether that could be done."""
+        if not self.engine.has_records():
+            return True
+        if not self.is_idle():
+            return False
+        try:
+            return self.engine.send_records(self.stream.live_fd())
+        except OSError as exc:
+            self.stream.fatal_error(exc, "Fatal write error on socket transport")
+            return True
+
+    cdef NoResult pass_on(self) except NoResult.EXC:
+        """Send the engine's records, and then what waits behind them."""
+        cdef StreamTransport stream = self.stream
+        cdef TlsEngine engine = self.engine
+        cdef bint spoken = True
+        if stream is None or self.below_full or stream.conn_lost:
+            return self.control_writing()
+        if (self.backlog is not None or self.file_waiter is not None) and engine.has_to_speak():
+            # It is for before what waits, and behind what was passed on. If it takes an answer, that is read.
+            spoken = engine.speak() != AGAIN
+        if not self.pass_records():
+            self.hold()
+        elif spoken and self.backlog is not None and not stream.conn_lost:
+            self.pass_pieces(stream)
+        return self.control_writing()
+
+    cdef NoResult pass_pieces(self, StreamTransport stream) except NoResult.EXC:
+        """Give the transport below what waits."""
+        cdef list pieces = self.backlog
+        cdef Py_ssize_t size = self.backlog_size
+        self.backlog = None
+        self.backlog_size = 0
+        return stream.put_pieces(pieces, size)
+
+    cdef NoResult hold(self) except NoResult.EXC:
+        """Pass nothing on until all that was is with the kernel, and that takes more."""
+        cdef StreamTransport stream = self.stream
+        stream.settle()
+        self.held = self.below_full = True
+        stream.empty_waiter = Release(self)
+        if stream.queued == 0:
+            stream.wait_writable()
+        return NoResult.OK
+
+    cdef NoResult go_on_writing(self) except NoResult.EXC:
+        """All that was passed on is with the kernel."""
+        self.held = self.below_full = False
+        self.pass_on()
+        if self.file_waiter is not None and not self.file_waiter.done() and not self.held:
+            self.start_file()
+        return self.end_after_backlog()
+
+    # asyncio's private names, for sendfile: as those of a StreamTransport.
+
+    def _make_empty_waiter(self):
+        if self.file_waiter is not None:
+            raise RuntimeError("Empty waiter is already set")
+        self.file_waiter = self.loop.create_future()
+        if not self.held:
+            self.pass_on()
+        if not self.held:
+            self.start_file()
+        return self.file_waiter
+
+    cdef NoResult start_file(self) except NoResult.EXC:
+        """The file is next, once everything before it is with the kernel."""
+        if self.stream is None or self.stream.conn_lost or self.closed:
+            self.file_waiter.set_exception(ConnectionError("Connection is closed by peer"))
+            return NoResult.OK
+        if self.waits() or not self.is_idle():
+            return self.hold()
+        self.held = self.below_full = self.file_goes = True
+        self.file_waiter.set_result(None)
+        return NoResult.OK
+
+    def _wait_with(self, future):
+        if self.stream is not None:
+            self.stream.empty_waiter = future
+
+    def _reset_empty_waiter(self):
+        self.file_waiter = None
+        if not self.file_goes:
+            return
+        self.file_goes = False
+        if self.stream is None:
+            return
+        self.stream.empty_waiter = None
+        try:
+            self.go_on_writing()
+        except Exception as exc:
+            self.fatal_error(exc, "Fatal error on SSL protocol")
+
+
+cdef class Release:
+    """The end of a hold, for a StreamTransport whose queue becomes empty."""
+
+    def __cinit__(self, TlsTransport transport not None):
+        self.transport = transport
+
+    def done(self):
+        """Whether nobody waits any more: never."""
+        return False
+
+    def set_result(self, result):
+        """Go on."""
+        cdef TlsTransport transport = self.transport
+        if transport.stream is None or transport.stream.empty_waiter is not self:
+            return
+        transport.stream.empty_waiter = None
+        try:
+            transport.go_on_writing()
+        except Exception as exc:
+            transport.fatal_error(exc, "Fatal error on SSL protocol")
+
+    def set_exception(self, exception):
+        """The connection is lost, which the transport learns otherwise."""

@@ -48,6 +48,9 @@ cdef class TlsBase(TlsFlow):
         object handshake_timeout   # seconds
         object shutdown_timeout
         object timer           # of the one that runs
+        bint offered           # the kernel may encrypt when the handshake is over
+        object file_waiter     # a future for the moment when a file may be sent
+        bint file_goes         # it is being sent
         object began           # loop.time() of the handshake's begin, in debug mode
 
         bint keeps             # the protocol keeps what it gets
@@ -65,6 +68,8 @@ cdef class TlsBase(TlsFlow):
         NoResult go_on(self) except NoResult.EXC
         NoResult shake_hands(self) except NoResult.EXC
         NoResult shaken(self) except NoResult.EXC
+        bint is_idle(self) except -1
+        NoResult use_kernel(self) except NoResult.EXC
         NoResult not_shaken(self, object exception) except NoResult.EXC
         NoResult stop_timer(self) except NoResult.EXC
 
@@ -80,6 +85,7 @@ cdef class TlsBase(TlsFlow):
         NoResult tell_end(self) except NoResult.EXC
 
         NoResult write_backlog(self) except NoResult.EXC
+        bint waits(self) except -1
         bint is_over(self) except -1
         NoResult count_lost_write(self) except NoResult.EXC
 

@@ -9,8 +9,8 @@ from cloop.transports.tls_flow import TlsFlow
 # An asyncio.Transport to isinstance(), and the protocol of another; it is derived from neither.
 class TlsBase(TlsFlow, asyncio.Transport, asyncio.Protocol):
     _start_tls_compatible: ClassVar[bool]
-    _sendfile_compatible: ClassVar[_SendfileMode]
-
+    @property
+    def _sendfile_compatible(self) -> _SendfileMode: ...
     def __new__(
         cls,
         loop: Reactor,

@@ -62,7 +62,6 @@ cdef class TlsBase(TlsFlow):
     """What becomes of a TLS connection."""
 
     _start_tls_compatible = True
-    _sendfile_compatible = constants._SendfileMode.FALLBACK
 
     def __cinit__(self, Reactor loop not None, protocol, sslcontext, waiter=None, bint server_side=False,
                   server_hostname=None, bint call_connection_made=True, ssl_handshake_timeout=None,
@@ -162,6 +161,9 @@ cdef class TlsBase(TlsFlow):
             return
         if type(transport) is StreamTransport:
             self.stream = <StreamTransport>transport
+            self.straight = self.engine.direct
+            # Only TCP's sockets can hold what is sent.
+            self.offered = self.stream.may_hold and self.engine.may_offer()
         self.tune()
         if self.loop.debug:
             logger.debug("%r starts SSL handshake", self)
@@ -188,6 +190,8 @@ cdef class TlsBase(TlsFlow):
             self.transport = self.stream = self.protocol = self.intake = None
             self.stop_timer()
             self.wake(exc)
+            if self.file_waiter is not None and not self.file_waiter.done():
+                self.file_waiter.set_exception(ConnectionError("Connection is closed by peer"))
             if self.unwanted:
                 self.forget()
 
@@ -255,6 +259,8 @@ cdef class TlsBase(TlsFlow):
             if self.transport is not None:
                 self.transport.close()
             raise
+        if self.kernel and self.waits():
+            return True
 
     cdef NoResult tell_end(self) except NoResult.EXC:
         """The peer sends nothing more."""
@@ -275,11 +281,17 @@ cdef class TlsBase(TlsFlow):
     cdef NoResult shake_hands(self) except NoResult.EXC:
         # Callbacks of the context's may run.
         cdef TlsEngine engine = self.engine
+        if self.offered:
+            engine.lend(self.stream.live_fd() if self.is_idle() else -1)
         try:
             done = engine.shake_hands()
         except SSLError as exc:
             self.stop_timer()
             return self.not_shaken(exc)
+        if self.offered:
+            engine.lend(-1)
+            if engine.kernel_encrypts():
+                self.use_kernel()
         # A callback of the context's may have ended it all.
         if self.state != HANDSHAKE:
             return NoResult.OK
@@ -303,6 +315,21 @@ cdef class TlsBase(TlsFlow):
         self.read(NULL, 0)
         # Also where the protocol has paused reading: the peer waits for the end of the handshake.
         return self.send_out()
+
+    cdef bint is_idle(self) except -1:
+        """Whether all that was passed on is with the kernel."""
+        if self.stream is None or self.file_goes:
+            return False
+        self.stream.settle()
+        return self.stream.queued == 0
+
+    cdef NoResult use_kernel(self) except NoResult.EXC:
+        self.kernel = True
+        self.straight = False
+        if self.stream is not None:
+            # What it would hold is a record that has been begun.
+            self.stream.may_hold = False
+        return NoResult.OK
 
     cdef NoResult not_shaken(self, object exception) except NoResult.EXC:
         self.state = UNWRAPPED
@@ -375,7 +402,7 @@ cdef class TlsBase(TlsFlow):
     cdef NoResult flush(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         self.read(start, size)
         # A callback may have ended it.
-        if self.state != FLUSHING:
+        if self.state != FLUSHING or (self.kernel and self.waits()):
             return NoResult.OK
         self.state = SHUTDOWN
         return self.shut_down()
@@ -390,8 +417,20 @@ cdef class TlsBase(TlsFlow):
             if not done:
                 return self.send_out()
         self.send_out()
+        if self.kernel and self.waits():
+            return NoResult.OK
         self.tell_end()
         return self.end(None)
+
+    cdef bint waits(self) except -1:
+        """Whether something has to be sent before the end, or before the connection below is closed."""
+        return self.stream is not None and (
+            self.held or self.backlog is not None or self.engine.has_records())
+
+    cdef NoResult end_after_backlog(self) except NoResult.EXC:
+        if (self.state == FLUSHING or self.state == SHUTDOWN) and not self.waits():
+            return self.go_on()
+        return NoResult.OK
 
     cdef NoResult end(self, object exception) except NoResult.EXC:
         if exception is not None or not timed_to_the_end:
@@ -501,6 +540,11 @@ cdef class TlsBase(TlsFlow):
             self.backlog = []
         self.backlog.append(bytes(data))
         self.backlog_size += len(data)
+
+    @property
+    def _sendfile_compatible(self):
+        return (constants._SendfileMode.TRY_NATIVE if self.kernel
+                else constants._SendfileMode.FALLBACK)
 
     @property
     def _loop(self):

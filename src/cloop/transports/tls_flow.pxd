@@ -16,6 +16,11 @@ cdef class TlsFlow(Receiver):
         object protocol        # the application's; None once the connection is lost
         object transport       # the one below, from its connection_made to its connection_lost
         TlsEngine engine
+        # What is written goes through the engine and the loop's memory to a transport of ours.
+        bint straight
+        # The kernel makes the records: plaintext goes to the socket, past the engine.
+        bint kernel
+        bint held              # nothing goes there for now, though it may not be full
 
         list backlog           # plaintext (bytes) that the engine does not take yet; None: empty
         Py_ssize_t backlog_size
@@ -36,3 +41,5 @@ cdef class TlsFlow(Receiver):
 
         # Pass what the engine has made on to the transport below.
         NoResult send_out(self) except NoResult.EXC
+        # Go on with an end that has waited for what was written.
+        NoResult end_after_backlog(self) except NoResult.EXC

@@ -69,8 +69,12 @@ cdef class TlsFlow(Receiver):
 
     def resume_writing(self):
         """The transport below takes more."""
+        if self.held:
+            return
         self.below_full = False
         self.send_out()
+        if self.kernel:
+            self.end_after_backlog()
 
     cdef Py_ssize_t unsent(self) except -1:
         return self.engine.unsent() + self.backlog_size
@@ -104,6 +108,9 @@ cdef class TlsFlow(Receiver):
         return self.unsent()
 
     cdef NoResult send_out(self) except NoResult.EXC:
+        raise NotImplementedError
+
+    cdef NoResult end_after_backlog(self) except NoResult.EXC:
         raise NotImplementedError
 
     # asyncio's private names: for its sendfile, and for who asks its `_ssl_protocol`, which this is.
