@@ -19,7 +19,8 @@ async def whole_life(started):
     await process.stdin.drain()
     await process.stdout.readexactly(1 << 17)
     process.stdin.close()
-    await process.stdin.wait_closed()
+    # The future below it is the protocol's own, which would set a result in one that is cancelled.
+    await asyncio.shield(process.stdin.wait_closed())
     await process.stdout.read()
     await process.wait()
 
