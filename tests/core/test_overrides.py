@@ -1,11 +1,12 @@
 """Methods that a subclass or an instance has in the place of the loop's: the engine calls them."""
 
 import asyncio
+import socket
 import threading
 
 import pytest
 
-from tests.support import wait_until
+from tests.support import running_thread, wait_until
 
 
 def complete_in_thread(loop):
@@ -97,3 +98,27 @@ def test_call_later_passes_on_what_it_got(run, loop):
         await wait_until(lambda: seen == [1])
 
     run(main())
+
+
+def test_a_callback_may_be_called_by_whoever_was_given_it(loop):
+    """Outside of a turn, when the thread that ran the loop is gone."""
+    given, lost = [], []
+
+    class Noted(asyncio.Protocol):
+        def connection_lost(self, error):
+            lost.append(error)
+
+    async def main(sock):
+        transport, _ = await loop.create_connection(Noted, sock=sock)
+        loop.call_soon = lambda callback, *args, context=None: given.append((callback, args))
+        transport.abort()
+        del loop.call_soon
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with running_thread(lambda: loop.run_until_complete(main(ours))):
+            pass
+        assert not lost
+        for callback, args in given:
+            callback(*args)
+        assert lost == [None]

@@ -20,6 +20,7 @@ from cython.cimports.cloop._c.pyapi import (
     PyContext_Enter,
     PyContext_Exit,
     PyCoro_CheckExact,
+    PyThreadState_Get,
     cloop_send,
     cloop_set_exception,
     cloop_take_exception,
@@ -440,7 +441,7 @@ def run_task(owner):
     elif task.pending_error is not None:
         error = task.pending_error
         task.pending_error = None
-    state = task.reactor.state
+    state = PyThreadState_Get()
     if enter_context(state, task.context) < 0:
         return task.driver_failed()
     # The result is looked at here, so that the context is left on either way without a try.

@@ -7,7 +7,7 @@ through `watches`, and pass entries from other threads through `inbox`.
 from libc.stdint cimport uint32_t
 
 from cloop._c.clock cimport ns_t
-from cloop._c.pyapi cimport NoResult, PyThreadState
+from cloop._c.pyapi cimport NoResult
 from cloop.core.handle cimport Handle
 from cloop.core.inbox cimport Inbox
 from cloop.core.ready cimport Ready, run_t
@@ -41,7 +41,6 @@ cdef class Reactor:
         Poller poller
 
         unsigned long thread       # ident of the thread that runs the loop; 0 while nobody does
-        PyThreadState *state       # of the thread that runs this turn
         int closed                 # 0, CLOSED or INHERITED
         bint stopping
         bint debug

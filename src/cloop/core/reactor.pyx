@@ -35,7 +35,6 @@ from cloop._c.pyapi cimport (
     Py_REFCNT,
     PyContext_CopyCurrent,
     PyErr_CheckSignals,
-    PyThreadState_Get,
     PyThread_get_thread_ident,
     cloop_set_exception,
     cloop_take_exception,
@@ -228,7 +227,6 @@ cdef class Reactor:
             if self.timers.count:
                 timeout_ns = self.until_first()
         self.turns += 1
-        self.state = PyThreadState_Get()
         if timeout_ns != 0 or self.watches.count > self.watches.quiet or self.turns % TURNS_PER_BREATH == 0:
             self.poll(timeout_ns)
         if self.inbox.has_any():

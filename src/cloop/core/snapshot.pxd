@@ -28,8 +28,8 @@ cdef extern from "snapshot.h":
     int call_one_with "cloop_call_one_with"(object snapshot, object callable, object argument,
                                             PyObject **failed_in)
 
-    # PyContext_Enter and PyContext_Exit, for who knows the thread's state (Reactor.state), looks at the
-    # result and takes the exception.
+    # PyContext_Enter and PyContext_Exit, for who knows this thread's state, looks at the result and takes
+    # the exception.
     int enter_context "cloop_enter_on"(PyThreadState *state, object context)
     int leave_context "cloop_leave_on"(PyThreadState *state, object context)
 

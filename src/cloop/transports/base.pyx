@@ -18,6 +18,8 @@ from libc.string cimport strerror
 from cloop._c.pyapi cimport (
     CLOOP_DEBUG,
     PyContext_CopyCurrent,
+    PyThreadState,
+    PyThreadState_Get,
     Py_DECREF,
     cloop_drop_instance_dict,
     cloop_set_exception,
@@ -574,9 +576,11 @@ cdef inline NoResult run_step(BaseTransport self, object context, step_t step, s
     cdef Reactor loop = self.loop
     cdef NoResult result = NoResult.EXC
     cdef object exception
-    if enter_context(loop.state, context) == 0:
+    # That of the thread that calls, whichever it is: a Step may be called outside of a turn.
+    cdef PyThreadState *state = PyThreadState_Get()
+    if enter_context(state, context) == 0:
         result = (<quiet_step_t>step)(self)
-        if leave_context(loop.state, context) < 0:
+        if leave_context(state, context) < 0:
             result = NoResult.EXC
     if result == NoResult.OK:
         return NoResult.OK
