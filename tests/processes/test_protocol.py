@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -176,6 +177,10 @@ def test_unclosed_transports_warn(run):
         return transport
 
     transport = run(main())
+    # A thread of asyncio's that has told of the exit holds the transport until it ends.
+    for thread in threading.enumerate():
+        if thread.name.startswith("asyncio-waitpid-"):
+            thread.join()
     with pytest.warns(ResourceWarning, match="unclosed transport <.*pid="):
         del transport
         collect_garbage()
