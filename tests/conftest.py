@@ -13,19 +13,23 @@ import gc
 import importlib
 import logging
 import os
-import signal
 import socket
 import sys
 
 import pytest
 
-from tests.support import Implementation, collect_garbage, debug_counts, load_implementation, open_fds
+from tests.support import (
+    Implementation,
+    collect_garbage,
+    debug_counts,
+    load_implementation,
+    open_fds,
+    unignore_signals,
+)
 
 LOOPS = tuple(os.environ.get("CLOOP_TEST_LOOPS", "asyncio,cloop").split(","))
 
-# A shell starts what runs in the background with SIGINT ignored, and Python leaves it so.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+unignore_signals()
 
 
 # ---- Implementations and loops

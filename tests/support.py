@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import resource
+import signal
 import socket
 import sys
 import threading
@@ -100,6 +101,18 @@ async def wait_until(condition: Callable[[], object], seconds: float = PATIENCE)
 
 
 # ---- Resources
+
+
+def unignore_signals() -> None:
+    """Handle as usual what nohup or a background shell ignored, which Python leaves so."""
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGQUIT: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    for signum, handler in usual.items():
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, handler)
 
 
 def open_fds() -> dict[str, str]:

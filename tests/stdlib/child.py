@@ -8,7 +8,6 @@ import faulthandler
 import gc
 import importlib
 import json
-import signal
 import sys
 import types
 import unittest
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TextIO
+
+from tests.support import unignore_signals
 
 from . import exclusions
 from .modules import qualified
@@ -161,9 +162,7 @@ def load_tests(order: Order, report: Report, load: Load, data: Path) -> list[uni
 def main(order: Order, load: Load = load_module, data: Path = exclusions.DATA) -> None:
     """Run the tests of an order: those of `load(order)` but those that the file `data` excludes."""
     warnings.simplefilter("default")
-    # As in tests/conftest.py: a shell starts what runs in the background with SIGINT ignored.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    unignore_signals()
     with Path(order.report).open("a") as file:
         report = Report(file)
         tests = load_tests(order, report, load, data)
