@@ -51,6 +51,7 @@ class BaseLoop(Reactor):
     _asyncgens_shutdown_called: bool
     _signal_handlers: dict[int, Handle]
     _starts: deque[Future[None]] | None
+    _under_way: dict[int, Future[None] | None]
     _exits: dict[int, Exited]
     equips_streams: bool
     writer_protocol: asyncio.BaseProtocol | None

@@ -47,6 +47,7 @@ cdef class BaseLoop(Reactor):
     cdef public bint _asyncgens_shutdown_called
     cdef public dict _signal_handlers
     cdef public object _starts              # children that wait for their start; None: one may start
+    cdef public dict _under_way             # report of a start -> who else waits for its exec, or None
     cdef public dict _exits                 # PID -> what to call, of children watched by the poller
     cdef public bint equips_streams         # see api/streams
     cdef public object writer_protocol      # of streams whose writer, made next, is to be equipped
@@ -57,6 +58,7 @@ cdef class BaseLoop(Reactor):
         self.leave = leave_task
         self._asyncgens = weakref.WeakSet()
         self._signal_handlers = {}
+        self._under_way = {}
         self._unix_server_sockets = {}
         register_loop(self)
 

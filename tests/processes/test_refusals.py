@@ -1,8 +1,11 @@
 """What can't be started is refused in Popen's words, and nothing is left of it."""
 
 import asyncio
+import os
 import subprocess
 import sys
+from errno import ETXTBSY
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,13 @@ def files(tmp_path):
 REFUSED = {
     "no such program": (["no-such-program"], {}),
     "no such path": (["/no/such/program"], {}),
+    "no such Path": ([Path("/no/such/program")], {}),
+    "no such Path, which needs a search": ([Path("no-such-program")], {}),
+    "no such Path, of a child with a umask": ([Path("/no/such/program")], {"umask": 0}),
+    "no such Path, of a child that inherits": ([Path("/no/such/program")], {"close_fds": False}),
+    "no such Path, of a child that gets more": ([Path("/no/such/program")], {"pass_fds": (2,)}),
+    "no such Path, elsewhere": ([Path("/no/such/program")], {"cwd": "/"}),
+    "no such Path, with a name": (["true"], {"executable": Path("/no/such/program")}),
     "not executable": (["{}/text"], {}),
     "not executable, in the path": (["text"], {"env": {"PATH": "/no:{}:/no/such"}}),
     "no program": (["{}/broken"], {}),
@@ -50,8 +60,10 @@ REFUSED = {
     "a closed descriptor": (["true"], {"pass_fds": (9999,)}),
     "a word as descriptor": (["true"], {"pass_fds": ("x",)}),
     "umask of a word": (["true"], {"umask": "x"}),
+    "umask of a fraction": (["true"], {"umask": 1.5}),
     "umask too large": (["true"], {"umask": NUMBER_TOO_LARGE}),
     "no such process group": (["true"], {"process_group": 1 << 21}),
+    "process group of a fraction": (["true"], {"process_group": 1.5}),
     "process group of a word": (["true"], {"process_group": "x"}),
     "no such user": (["true"], {"user": "no-such-user"}),
     "user -1": (["true"], {"user": -1}),
@@ -100,6 +112,49 @@ def test_refused(run, files, case):
     if "stdin" not in options and "stdout" not in options:
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         assert run(main(**pipes)) == words_of(expected.value)
+
+
+@pytest.mark.parametrize("value", [None, "x", [], 1.5, NUMBER_TOO_LARGE], ids=repr)
+@pytest.mark.parametrize("flag", ["close_fds", "restore_signals", "start_new_session"])
+def test_flags_of_any_type(run, flag, value):
+    """Python 3.11 takes numbers only, for the last two."""
+
+    def of_popen():
+        with subprocess.Popen(["true"], **{flag: value}) as process:
+            return process.wait()
+
+    async def of_loop():
+        process = await asyncio.create_subprocess_exec("true", **{flag: value})
+        return await process.wait()
+
+    try:
+        expected = of_popen()
+    except (TypeError, OverflowError) as exc:
+        with pytest.raises(type(exc)) as refused:
+            run(of_loop())
+        assert words_of(refused.value) == words_of(exc)
+    else:
+        assert run(of_loop()) == expected == 0
+
+
+def test_descriptors_that_are_told_once(run):
+    async def main():
+        with pytest.raises(ValueError, match=r"^bad value\(s\) in fds_to_keep$"):
+            await asyncio.create_subprocess_exec("true", pass_fds=iter([-1]))
+
+    run(main())
+
+
+def test_a_program_that_is_open_for_writing(run, files):
+    async def main():
+        with (files / "broken").open("w"):
+            starts = [asyncio.create_subprocess_exec(name) for name in ("true", program, "true")]
+            first, refused, last = await asyncio.gather(*starts, return_exceptions=True)
+        assert await first.wait() == await last.wait() == 0
+        return refused
+
+    program = str(files / "broken")
+    assert words_of(run(main())) == words_of(OSError(ETXTBSY, os.strerror(ETXTBSY), program))
 
 
 def test_a_shell_refuses(run):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -31,6 +32,44 @@ def test_cancelled_after_some_turns(run, turns, pipes):
         await process.communicate()
 
     run(main())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_cancelled_once_it_has_failed(run, turns, caplog):
+    """Nothing is said of a child that nobody has got."""
+
+    async def main():
+        task = asyncio.ensure_future(asyncio.create_subprocess_exec("/no/such"))
+        await settle(turns)
+        # Longer than the child needs, which is over when the loop goes on.
+        time.sleep(0.05)
+        task.cancel()
+        with pytest.raises((asyncio.CancelledError, FileNotFoundError)):
+            await task
+
+    run(main())
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_cancelled_when_its_failure_is_told(run, caplog):
+    """It is reaped by then: its PID may be that of another process, which is not to be killed."""
+
+    async def main():
+        def cancel_if_told():
+            waiter = task._fut_waiter
+            if waiter is not None and waiter.done():
+                task.cancel()
+            if not task.done():
+                loop.call_soon(cancel_if_told)
+
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(asyncio.create_subprocess_exec("/no/such"))
+        loop.call_soon(cancel_if_told)
+        with pytest.raises((asyncio.CancelledError, FileNotFoundError)):
+            await task
+
+    run(main())
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_cancelled_while_others_start(run):
@@ -99,6 +138,25 @@ def test_a_failure_lets_the_next_one_start(run):
         return {type(each) for each in results[::2]}
 
     assert run(main()) == {FileNotFoundError}
+
+
+def test_a_program_that_was_open_when_another_child_was_started(run, tmp_path):
+    """A child on its way may have it open for writing still, of which whoever has closed it knows nothing."""
+
+    async def main():
+        for number in range(60):
+            program = tmp_path / str(number)
+            with program.open("w") as file:
+                file.write(f"#!/bin/sh\nexit {number}\n")
+                other = asyncio.ensure_future(asyncio.create_subprocess_exec("true"))
+                await settle(1)
+            program.chmod(0o755)
+            process = await asyncio.create_subprocess_exec(program, stdout=PIPE)
+            assert await process.communicate() == (b"", None)
+            assert process.returncode == number
+            assert await (await other).wait() == 0
+
+    run(main())
 
 
 def test_a_stop_meanwhile(loop):

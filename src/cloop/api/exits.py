@@ -70,12 +70,13 @@ def watch(loop: Loop, pid: int, exited: Exited, start: Start | None = None) -> W
     return PidFDWatch(loop, pid, pidfd, exited)
 
 
-async def wait(loop: Loop, child: subprocess.Popen[Any], start: Start | None = None) -> None:
-    """Return when a child that nobody watches is over and reaped."""
+async def wait(loop: Loop, child: subprocess.Popen[Any], start: Start) -> None:
+    """Return when a child that nobody watches is over and reaped, and needs nothing of its start any more."""
     over: Future[None] = loop.create_future()
 
     def exited(exit_code: int) -> None:
         child.returncode = exit_code
+        start.ended()
         if not over.done():
             over.set_result(None)
 

@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import Any, final
+from typing import Any, SupportsIndex, final
 
 CAN_SPAWN: bool
 
@@ -22,11 +22,11 @@ def start(
     order: Order,
     close_fds: bool,
     pass_fds: Iterable[Any],
-    to_stdin: int,
-    to_stdout: int,
-    to_stderr: int,
-    restore_signals: bool,
-    new_session: bool,
-    process_group: int,
-    umask: int,
+    to_stdin: SupportsIndex,
+    to_stdout: SupportsIndex,
+    to_stderr: SupportsIndex,
+    restore_signals: object,
+    new_session: object,
+    process_group: SupportsIndex,
+    umask: SupportsIndex,
 ) -> Start: ...

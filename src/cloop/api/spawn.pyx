@@ -21,6 +21,7 @@ import sys
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
+from cpython.number cimport PyNumber_Index
 from libc.errno cimport EINTR, errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strlen
@@ -38,6 +39,7 @@ cdef extern from *:
 CAN_SPAWN = bool(CLOOP_CAN_SPAWN)
 
 cdef str SHELL = "/system/bin/sh" if hasattr(sys, "getandroidapilevel") else "/bin/sh"
+cdef bint flags_are_numbers = sys.version_info < (3, 12)
 cdef bytes PATH_SEPARATOR = os.fsencode(os.pathsep)
 
 
@@ -97,8 +99,9 @@ cdef class Order:
 
     cdef readonly:
         list args
-        object executable
         object cwd
+
+    cdef public object executable    # as errors name it
 
     def __init__(self, args, executable, bint shell, cwd, env):
         cdef bytes program
@@ -268,22 +271,27 @@ cdef size_t size_of(list strings) noexcept:
     return size
 
 
+cdef int flag(object value) except? -1:
+    """As _posixsubprocess takes one."""
+    return PyNumber_Index(value) if flags_are_numbers else bool(value)
+
+
 def start(
     Order order not None,
     bint close_fds,
     pass_fds,
-    int to_stdin,
-    int to_stdout,
-    int to_stderr,
-    bint restore_signals,
-    bint new_session,
-    int process_group,
-    int umask,
+    to_stdin,
+    to_stdout,
+    to_stderr,
+    restore_signals,
+    new_session,
+    process_group,
+    umask,
 ):
     """Start a child, as Popen does with these arguments; returns a Start at once.
 
     Numbers are -1 for nothing to be done. Raises OSError where there can be no child, or not in this way,
-    ValueError for a negative number in `pass_fds`.
+    ValueError for a negative number in `pass_fds`, TypeError and OverflowError for what is no C int.
     """
     cdef Start self = Start.__new__(Start)
     cdef cloop_start *laid
@@ -297,15 +305,15 @@ def start(
         if keep[0] < 0:
             raise ValueError("bad value(s) in fds_to_keep")
         laid = self.fill(order, keep)
-        laid.to_stdin = to_stdin
-        laid.to_stdout = to_stdout
-        laid.to_stderr = to_stderr
+        laid.to_stdin = PyNumber_Index(to_stdin)
+        laid.to_stdout = PyNumber_Index(to_stdout)
+        laid.to_stderr = PyNumber_Index(to_stderr)
         laid.report = ends[1]
         laid.close_fds = close_fds
-        laid.restore_signals = restore_signals
-        laid.new_session = new_session
-        laid.process_group = process_group
-        laid.umask = umask
+        laid.restore_signals = flag(restore_signals)
+        laid.new_session = flag(new_session)
+        laid.process_group = PyNumber_Index(process_group)
+        laid.umask = PyNumber_Index(umask)
         self.pid = cloop_spawn(laid, self.memory)
         if self.pid < 0:
             PyErr_SetFromErrno(OSError)

@@ -12,11 +12,13 @@ Derived in its rules and messages from CPython's subprocess.py (PSF License Agre
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
+from errno import ETXTBSY
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,10 @@ async def start(loop: Loop, args: Any, **options: Any) -> tuple[subprocess.Popen
         await wait_for_turn(loop)
     if subprocess.Popen is not POPEN or not spawn.CAN_SPAWN:
         return subprocess.Popen(args, **options), None
+    if hasattr(options.get("pass_fds"), "__next__"):
+        # To be read once only, and perhaps needed twice.
+        options["pass_fds"] = tuple(options["pass_fds"])
+    alone = not loop._under_way
     child = UnseenPopen(args, **options)
     way = child.way
     # From here on it is Popen's own: nobody need know.
@@ -54,8 +60,15 @@ async def start(loop: Loop, args: Any, **options: Any) -> tuple[subprocess.Popen
     if way is None:
         return child, None
     del child.way
-    await see_exec(loop, child, *way)
-    return child, way[1]
+    try:
+        await see_exec(loop, child, *way)
+        return child, way[1]
+    except OSError as exc:
+        # Those that were on their way may have had the program open for writing, as the loop had once.
+        if exc.errno != ETXTBSY or alone:
+            raise
+    await see_others_exec(loop)
+    return subprocess.Popen(args, **options), None
 
 
 # ---- One in a turn
@@ -111,6 +124,18 @@ class UnseenPopen(subprocess.Popen[bytes]):
         if order is None or start is None:
             super()._execute_child(*parts)  # type: ignore[misc]
             return
+        if isinstance(order.executable, os.PathLike) and (
+            getattr(subprocess, "_USE_POSIX_SPAWN", False)
+            and os.path.dirname(order.executable)
+            and (not close_fds or getattr(subprocess, "_HAVE_POSIX_SPAWN_CLOSEFROM", False))
+            and not (pass_fds or new_session)
+            and cwd is None
+            and process_group == -1
+            and umask < 0
+            and all(fd == -1 or fd > 2 for fd in (p2cread, c2pwrite, errwrite))
+        ):
+            # Popen would call posix_spawn(3), in whose errors a path is text.
+            order.executable = os.fspath(order.executable)
         self.way = order, start
         self.pid = start.pid
         self._child_created = True
@@ -145,11 +170,15 @@ async def see_exec(
 ) -> None:
     """Return when the child has execed. Raises OSError where it couldn't."""
     waiter: Future[bytes] = loop.create_future()
+    report = start.fileno()
 
     def readable() -> None:
         loop.remove_reader(start)
+        others = loop._under_way.pop(report, None)
+        if others is not None and not others.done():
+            others.set_result(None)
         failure = start.read()
-        if failure:
+        if failure and not waiter.cancelled():
             # It ends at once.
             child.wait()
             start.ended()
@@ -157,20 +186,38 @@ async def see_exec(
             waiter.set_result(failure)
 
     loop.add_reader(start, readable)
+    loop._under_way[report] = None
     try:
         failure = await waiter
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as exc:
         close_pipes(child)
-        with suppress(OSError):
-            os.kill(child.pid, SIGKILL)
-        if not isinstance(exc, GeneratorExit):
-            await exits.wait(loop, child, start)
+        # Else it has failed and is reaped: the PID may be another's.
+        if child.returncode is None:
+            with suppress(OSError):
+                os.kill(child.pid, SIGKILL)
+            if not isinstance(exc, GeneratorExit):
+                # It is reaped here from now on.
+                waiter.cancel()
+                await exits.wait(loop, child, start)
         raise
     if failure:
         close_pipes(child)
         raise error_of(failure, order)
+
+
+async def see_others_exec(loop: Loop) -> None:
+    """Return when those children have execed, or ended, that are on their way now.
+
+    They have what the loop had open when they were started, whatever was closed since.
+    """
+    for report, waiter in loop._under_way.items():
+        if waiter is None or waiter.cancelled():
+            loop._under_way[report] = loop.create_future()
+    waiters = [*filter(None, loop._under_way.values())]
+    if waiters:
+        await asyncio.wait(waiters)
 
 
 def close_pipes(child: subprocess.Popen[bytes]) -> None:
