@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,23 @@ def test_a_loop_that_is_closed_before_a_child_without_a_pidfd_is_over(impl, tmp_
     )
     assert result.stdout == "reaped\n", result.stderr
     assert "that handles pid" in result.stderr and "is closed" in result.stderr
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+def test_under_valgrind(impl):
+    """It knows the children of fork(2) and vfork(2) only, and ends a program that asks for others."""
+    program = f"""
+import asyncio, {impl.name} as impl
+async def main():
+    process = await asyncio.create_subprocess_exec("sh", "-c", "exit 3")
+    print(await process.wait())
+loop = impl.new_event_loop()
+loop.run_until_complete(main())
+loop.close()
+"""
+    command = ["valgrind", "-q", "--tool=none", sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (result.stdout, result.returncode) == ("3\n", 0), result.stderr
 
 
 # ---- Without waitid(2), as on macOS before Python 3.13

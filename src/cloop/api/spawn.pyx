@@ -36,7 +36,8 @@ cdef extern from *:
     """
     char **environ
 
-CAN_SPAWN = bool(CLOOP_CAN_SPAWN)
+# Valgrind ends a program that asks the kernel for such a child.
+CAN_SPAWN = bool(CLOOP_CAN_SPAWN) and "/vgpreload_" not in os.environ.get("LD_PRELOAD", "")
 
 cdef str SHELL = "/system/bin/sh" if hasattr(sys, "getandroidapilevel") else "/bin/sh"
 cdef bint flags_are_numbers = sys.version_info < (3, 12)
