@@ -4,12 +4,12 @@ import asyncio
 import os
 import subprocess
 import sys
-from errno import ETXTBSY
+from errno import ENOENT, ETXTBSY
 from pathlib import Path
 
 import pytest
 
-from tests.support import EARLY_311, no_more_descriptors
+from tests.support import EARLY_311, no_more_descriptors, open_fds
 
 NUMBER_TOO_LARGE = 1 << 40
 
@@ -135,6 +135,19 @@ def test_flags_of_any_type(run, flag, value):
         assert words_of(refused.value) == words_of(exc)
     else:
         assert run(of_loop()) == expected == 0
+
+
+def test_nothing_is_open_while_the_error_is_there(run):
+    """Whose traceback has all frames, which somebody may keep for long."""
+
+    async def main():
+        before = open_fds()
+        with pytest.raises(FileNotFoundError) as refused:
+            await asyncio.create_subprocess_exec("/no/such", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert open_fds() == before
+        assert refused.value.errno == ENOENT
+
+    run(main())
 
 
 def test_descriptors_that_are_told_once(run):

@@ -247,11 +247,18 @@ cdef class Start:
         self.report = -1
         if size > 0:
             return text[:size]
-        self.ended()
+        self.free_block()
         return b""
 
     def ended(self):
-        """The child needs the block no more."""
+        """The child is over."""
+        self.free_block()
+        if self.pidfd >= 0:
+            close(self.pidfd)
+            self.pidfd = -1
+
+    cdef void free_block(self) noexcept:
+        """The child needs it no more."""
         self.running = False
         free(self.memory)
         self.memory = NULL
