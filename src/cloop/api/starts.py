@@ -53,14 +53,14 @@ async def start(loop: Loop, args: Any, **options: Any) -> tuple[subprocess.Popen
         # To be read once only, and perhaps needed twice.
         options["pass_fds"] = tuple(options["pass_fds"])
     alone = not loop._under_way
-    child = UnseenPopen(args, **options)
-    way = child.way
-    # From here on it is Popen's own: nobody need know.
-    child.__class__ = POPEN  # type: ignore[assignment]
-    if way is None:
-        return child, None
-    del child.way
     try:
+        child = UnseenPopen(args, **options)
+        way = child.way
+        # From here on it is Popen's own: nobody need know.
+        child.__class__ = POPEN  # type: ignore[assignment]
+        if way is None:
+            return child, None
+        del child.way
         await see_exec(loop, child, *way)
         return child, way[1]
     except OSError as exc:
