@@ -227,7 +227,10 @@ def test_a_loop_that_is_closed_before_a_child_without_a_pidfd_is_over(impl, tmp_
     assert "that handles pid" in result.stderr and "is closed" in result.stderr
 
 
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+@pytest.mark.skipif(
+    shutil.which("valgrind") is None or "LD_PRELOAD" in os.environ,
+    reason="needs valgrind, and nothing that it can't run",
+)
 def test_under_valgrind(impl):
     """It knows the children of fork(2) and vfork(2) only, and ends a program that asks for others."""
     program = f"""
