@@ -5,7 +5,6 @@ fresh interpreter, of which the parent describes only what multiprocessing knows
 module. Under `python -m cloop` the loop belongs to that description.
 """
 
-import importlib.util
 import sys
 import types
 from collections.abc import Sequence
@@ -56,14 +55,18 @@ class WaitForSpawn(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname != SPAWN:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(SPAWN)
+        finders = [each for each in sys.meta_path if each is not self and hasattr(each, "find_spec")]
+        specs = (finder.find_spec(fullname, path, target) for finder in finders)
+        spec = next(filter(None, specs), None)
         if spec is None or spec.loader is None:
             return spec
         load = spec.loader.exec_module
 
         def load_and_describe(module: types.ModuleType) -> None:
             load(module)
+            # Not before: somebody may have asked for the specification and not imported it.
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
             describe_loop(module)
 
         spec.loader.exec_module = load_and_describe  # type: ignore[method-assign]

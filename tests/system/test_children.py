@@ -62,6 +62,14 @@ def test_children_and_theirs(program, method, how):
     assert result.returncode == 0
 
 
+def test_a_program_that_has_looked_whether_multiprocessing_is_there(program):
+    source = (program / "program.py").read_text()
+    look = "import importlib.util\nimportlib.util.find_spec('multiprocessing.spawn')\n"
+    (program / "program.py").write_text(look + source)
+    result = run_python("-m", "cloop", "program.py", "spawn", cwd=program)
+    assert result.stdout.splitlines() == [str(("__mp_main__", "cloop.loop", "cloop.loop"))] * 2
+
+
 def test_without_cloop(program):
     result = run_python("program.py", "spawn", cwd=program)
     theirs = "asyncio.unix_events"
