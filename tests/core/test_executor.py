@@ -83,6 +83,24 @@ def test_what_is_done_at_once(loop, number):
             future.result()
 
 
+class Giving(concurrent.futures.Executor):
+    """Gives what it was told to."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def submit(self, function, /, *args, **kwargs):
+        return self.given
+
+
+def test_an_executor_whose_futures_are_the_loops(loop):
+    """They are passed on as they are, and nothing else is."""
+    future = loop.create_future()
+    assert loop.run_in_executor(Giving(future), int) is future
+    with pytest.raises(AssertionError, match="concurrent.futures.Future is expected, got 5"):
+        loop.run_in_executor(Giving(5), int)
+
+
 class Watched(concurrent.futures.ThreadPoolExecutor):
     """Knows whether the futures it gave are still there."""
 

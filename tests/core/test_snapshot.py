@@ -228,3 +228,23 @@ def test_tasks_have_contexts_of_their_own(loop):
 
     assert loop.run_until_complete(main()) == [0, 1, 2, 3, 4]
     assert VAR.get() == "main"
+
+
+def test_a_context_that_somebody_has_found_stays_as_it_is(loop, reports):
+    """By way of the collector, between two callbacks that might run in the same one."""
+    seen = []
+
+    def fail():
+        raise ZeroDivisionError
+
+    # What it ran in goes to the report, and what the next one runs in is in sight of the collector.
+    loop.call_soon(fail)
+    loop.call_soon(int)
+    run(loop)
+    reports.take_one()
+    VAR.set(token := object())
+    found = [each for each in gc.get_objects() if type(each) is contextvars.Context]
+    found = [each for each in found if each.get(VAR) is not token]
+    loop.call_soon(lambda: seen.append([each for each in found if each.get(VAR) is token]))
+    run(loop)
+    assert seen == [[]]

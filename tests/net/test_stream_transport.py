@@ -166,6 +166,64 @@ def test_writelines_of_more_than_one_call_takes(run):
     run(main())
 
 
+class Lying(bytes):
+    """Says that it has next to nothing in it."""
+
+    def __len__(self):
+        return 1
+
+
+@pytest.mark.parametrize("other", [b"x", bytearray(b"x")], ids=["bytes", "bytearray"])
+def test_writelines_takes_the_true_sizes(run, other):
+    size = 1_000_000
+
+    async def main():
+        async with connected() as (client, server):
+            client.transport.writelines([Lying(size), other])
+            return await server.wait_for_data(size + 1)
+
+    assert run(main()) == bytes(size) + b"x"
+
+
+def test_writelines_of_pieces_that_change_the_list(run):
+    class Changing(bytes):
+        def __bool__(self):
+            pieces[1] = 5
+            return True
+
+    pieces = [Changing(10_000), b"x" * 10_000]
+
+    async def main():
+        async with connected() as (client, server):
+            client.transport.writelines(pieces)
+            return await server.wait_for_data(20_000)
+
+    assert run(main()) == bytes(10_000) + b"x" * 10_000
+
+
+def test_what_the_end_of_a_piece_writes_is_not_lost(run):
+    class Last(bytes):
+        def __del__(self):
+            transport.write(b"end of " + self[:])
+
+    transport = None
+
+    async def main():
+        nonlocal transport
+        async with with_raw_peer() as (protocol, peer):
+            transport = protocol.transport
+            sent = fill(transport)
+            transport.write(Last(b"one."))
+            transport.write(Last(b"two."))
+            received = b""
+            while len(received) < sent + 2 * len("one.end of one."):
+                received += await read_some(peer)
+            return received[sent:]
+
+    # An end comes when nothing else has the piece, which may be before it was sent.
+    assert sorted(run(main()).split(b".")) == [b"", b"end of one", b"end of two", b"one", b"two"]
+
+
 def test_writelines_behind_what_waits(run):
     async def main():
         async with with_raw_peer() as (protocol, peer):

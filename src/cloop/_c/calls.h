@@ -26,8 +26,16 @@ static PyObject *cloop_call_nothing;
 #define CLOOP_CALL_SPARES 4
 static PyObject *cloop_call_spares[CLOOP_CALL_SPARES];
 static int cloop_call_spare_count;
+
+/* One of them, with its reference. One that somebody has found by way of the collector, or watches, is not
+ * ours any more. */
 static PyObject *cloop_call_spare(void) {
-  return cloop_call_spare_count > 0 ? cloop_call_spares[--cloop_call_spare_count] : NULL;
+  while (cloop_call_spare_count > 0) {
+    PyObject *spare = cloop_call_spares[--cloop_call_spare_count];
+    if (Py_REFCNT(spare) == 1 && !cloop_has_weakrefs(spare)) return spare;
+    Py_DECREF(spare);
+  }
+  return NULL;
 }
 
 static PySendResult cloop_call_send(PyObject *self, PyObject *Py_UNUSED(value), PyObject **result) {
@@ -41,7 +49,8 @@ static PyStopIterationObject *cloop_call_kept_stop;
 
 static int cloop_call_is_fresh(PyStopIterationObject *stop) {
   return Py_REFCNT(stop) == 1 && stop->traceback == NULL && stop->context == NULL && stop->cause == NULL &&
-         stop->dict == NULL && stop->notes == NULL && stop->args == cloop_call_nothing;
+         !stop->suppress_context && stop->dict == NULL && stop->notes == NULL &&
+         stop->args == cloop_call_nothing;
 }
 
 static void cloop_call_stop(PyObject *value) {
@@ -88,8 +97,9 @@ static PyObject *cloop_call_next(PyObject *self) {
  * the collector has found to be garbage, and will clear, is of no use to anybody. */
 static void cloop_call_dealloc(PyObject *self) {
   int empty;
-  if (*(PyObject **)((char *)self + Py_TYPE(self)->tp_weaklistoffset) != NULL) {
+  if (cloop_has_weakrefs(self)) {
     /* Who watches it is to hear of its end. */
+    cloop_call_forget_value();
     cloop_call_plain_dealloc(self);
     return;
   }

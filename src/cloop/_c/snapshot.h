@@ -76,12 +76,19 @@ static inline PyObject *cloop_take_snapshot(void) {
   return Py_NewRef(((cloop_context *)current)->vars);
 }
 
+/* Whether a context can be used again. The collector shows the spare one to everybody. */
+static inline int cloop_is_unused(PyObject *context) {
+  cloop_context *self = (cloop_context *)context;
+  return Py_REFCNT(context) == 1 && self->weakrefs == NULL && !self->entered;
+}
+
 /* A context with the variables of a snapshot. */
 static inline PyObject *cloop_context_of(PyObject *snapshot) {
   PyObject *context, *old;
   if (!cloop_is_snapshot(snapshot)) return Py_NewRef(snapshot);
   context = cloop_shared->spare;
   cloop_shared->spare = NULL;
+  if (context != NULL && !cloop_is_unused(context)) Py_CLEAR(context);
   if (context == NULL && (context = PyContext_New()) == NULL) return NULL;
   old = ((cloop_context *)context)->vars;
   ((cloop_context *)context)->vars = Py_NewRef(snapshot);
@@ -93,7 +100,7 @@ static inline PyObject *cloop_context_of(PyObject *snapshot) {
 static inline void cloop_drop_context(PyObject *context) {
   cloop_context *self = (cloop_context *)context;
   PyObject *old = self->vars;
-  if (cloop_shared->spare != NULL || Py_REFCNT(context) != 1 || self->weakrefs != NULL || self->entered) {
+  if (cloop_shared->spare != NULL || !cloop_is_unused(context)) {
     Py_DECREF(context);
     return;
   }

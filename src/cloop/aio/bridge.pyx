@@ -5,6 +5,7 @@ A worker thread that completes its future posts the bridge into the loop's inbox
 
 import sys
 from asyncio import events, futures
+from concurrent.futures import Future as ThreadFuture
 
 from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport CANCELLED, PENDING, Future, new_future
@@ -65,7 +66,8 @@ def wrap(source, loop):
     """A future of `loop` that completes as the concurrent.futures.Future `source` does."""
     cdef Bridge bridge
     cdef Reactor reactor = loop if isinstance(loop, Reactor) else None
-    if reactor is None or reactor.own_call_soon or reactor.own_call_soon_threadsafe:
+    if (reactor is None or reactor.own_call_soon or reactor.own_call_soon_threadsafe
+            or not isinstance(source, ThreadFuture)):
         return futures.wrap_future(source, loop=loop)
     bridge = Bridge.__new__(Bridge)
     bridge.loop = reactor

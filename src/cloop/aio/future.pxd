@@ -7,7 +7,9 @@ the one in place enters the ready deque as it is, and nothing is allocated.
 A future of a loop that is not cloop's (`reactor` is None) schedules through that loop's call_soon.
 """
 
-from cloop._c.pyapi cimport NoResult
+from cpython.object cimport PyObject
+
+from cloop._c.pyapi cimport NoResult, Py_REFCNT, cloop_has_weakrefs
 from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor
 
@@ -73,6 +75,12 @@ cdef class Future:
         # The exception of a future that is done, as somebody who waits gets it; else None.
         object outcome(self)
         object make_cancelled_error(self)
+
+        # Whether it is pending, and nobody but the one who asks has it or has come to wait for it: what is
+        # kept for later can be found by way of the collector.
+        inline bint is_untouched(self) noexcept:
+            return (Py_REFCNT(<PyObject *>self) == 1 and self.state == PENDING and self.waiter is None
+                    and not cloop_has_weakrefs(<PyObject *>self))
 
 cdef Future new_future(Reactor loop)
 

@@ -92,6 +92,10 @@ cdef class StreamCall:
     def __dealloc__(self):
         if self.state == NEW:
             report_unawaited(self.kind)
+        elif self.state == WAITING and self.intake is not None:
+            # As a coroutine, which is closed when it is dropped; but nobody else waits by now.
+            if self.future is None or self.intake.waiter is self.future:
+                self.intake.stop_waiting()
 
     @property
     def __class__(self):
@@ -330,13 +334,13 @@ cdef int advance(object owner, PyObject **result) except -1:
 
 
 cdef bint empty(StreamCall self) noexcept:
-    """Let go of everything. Whether that was done: who was never awaited has something to say first."""
-    if self.state == NEW:
+    """Let go of everything. Whether that was done: one that is not over has something to do first."""
+    if self.state != OVER:
         return False
     self.intake = self.argument = None
-    # Rarely there.
-    if self.future is not None or self.inner is not None or self.parts is not None:
-        self.future = self.inner = self.parts = None
+    # Rarely there. What else there is, is gone with the end.
+    if self.parts is not None:
+        self.parts = None
     return True
 
 

@@ -3,7 +3,12 @@
 Derived from CPython's asyncio/transports.py (PSF License Agreement): defaults, messages, timing.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport (
+    PyBytes_AS_STRING,
+    PyBytes_CheckExact,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
 from cpython.pyport cimport PY_SSIZE_T_MAX
 
 cdef enum:
@@ -80,6 +85,9 @@ cdef class Flow:
         """Queue a piece, of which `offset` bytes are sent; only the first may have such."""
         if self.pieces is None:
             self.pieces = []
+        if not PyBytes_CheckExact(piece):
+            # One whose end runs no code of anybody's, in the middle of what is done with the queue.
+            piece = PyBytes_FromStringAndSize(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
         if offset:
             self.offset = offset
         self.pieces.append(piece)

@@ -35,19 +35,16 @@ cdef extern from *:
     }
     """
     bint is_dead "cloop_is_dead"(object ref) except -1
+    # Sets the pointer to NULL where it fails.
+    int _PyBytes_Resize(PyObject **data, Py_ssize_t size) except -1
+    object stolen "(PyObject *)"(PyObject *data)
 
 cdef extern from "<string.h>":
     # Of GNU, the BSDs and macOS.
     void *memmem(const void *in_, size_t size, const void *what, size_t what_size) nogil
 
-cdef extern from *:
-    # Sets the pointer to NULL where it fails.
-    int _PyBytes_Resize(PyObject **data, Py_ssize_t size) except -1
-    object stolen "(PyObject *)"(PyObject *data)
-
 cdef enum:
-    # From this size on data is received straight into the block. What is smaller is copied there from
-    # the shared memory, so that no connection keeps more memory than it has data.
+    # From this size on data is received straight into the block; less is copied there, for a block that fits.
     LARGE = 16384
 
 cdef long live = 0
@@ -158,6 +155,8 @@ cdef class Intake(Receiver):
             # Nothing is moved more often than it is read past.
             count_copied(size)
             memmove(bytes_memory(self.block), bytes_memory(self.block) + self.start, size)
+            # One that was fed may know its hash.
+            set_size(self.block, self.capacity)
             self.start = 0
             self.end = size
             return bytes_memory(self.block) + size
@@ -448,7 +447,8 @@ cdef class Intake(Receiver):
             else:
                 return self.take(match_end)
         if self.eof:
-            raise IncompleteReadError(self.cut(size), None)
+            # The separators' own code may have read something meanwhile.
+            raise IncompleteReadError(self.cut(self.size()), None)
         return None
 
     cdef Py_ssize_t find(self, object separator, Py_ssize_t offset) except -2:
@@ -487,6 +487,7 @@ cdef class Intake(Receiver):
 
         Raises RuntimeError where somebody waits already; `method` is what it is called then.
         """
+        cdef Future spare = self.spare
         if self.waiter is not None and not self.is_forgotten():
             raise RuntimeError(
                 f"{method}() called while another coroutine is already waiting for incoming data")
@@ -496,9 +497,9 @@ cdef class Intake(Receiver):
         if self.paused:
             self.paused = False
             self.transport.resume_reading()
-        if self.spare is not None:
-            self.waiter = self.spare
-            self.spare = None
+        self.spare = None
+        if spare is not None and spare.loop is self.loop and spare.is_untouched():
+            self.waiter = spare
         elif self.reactor is not None:
             self.waiter = new_future(self.reactor)
         else:

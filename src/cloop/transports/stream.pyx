@@ -374,8 +374,9 @@ cdef class StreamTransport(BaseTransport):
             if not isinstance(pieces[i], bytes):
                 pieces = [data if isinstance(data, bytes) else bytes(memoryview(data))
                           for data in pieces]
-                total = sum(map(len, pieces))
                 break
+        # Their sizes, of which a subclass may tell something else.
+        for i in range(PyList_GET_SIZE(pieces)):
             total += PyBytes_GET_SIZE(pieces[i])
         if self.conn_lost:
             self.count_lost_write()
@@ -387,7 +388,7 @@ cdef class StreamTransport(BaseTransport):
         if idle and total <= JOIN_SIZE and self.send_joined(pieces, total):
             return NoResult.OK
         for piece in pieces:
-            if piece:
+            if isinstance(piece, bytes) and PyBytes_GET_SIZE(piece):
                 self.queue(<bytes>piece, 0)
         if self.gathered and (self.queued > GATHER_SIZE or self.queued > self.high):
             return self.send_gathered()
