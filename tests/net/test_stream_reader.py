@@ -1,6 +1,7 @@
 """Each way to read from a stream, by asyncio's functions and by cloop's, over each kind of connection."""
 
 import asyncio
+import inspect
 import random
 import tracemalloc
 import weakref
@@ -311,3 +312,15 @@ def test_references_to_what_is_to_be_awaited(run, wire):
             assert reference() is None
 
     run(main())
+
+
+def test_the_state_of_what_waits(run, tcp_wire):
+    async def main():
+        async with tcp_wire.talking(echo) as (reader, _):
+            coroutine = reader.read(1)
+            coroutine.send(None)
+            states = [inspect.getcoroutinestate(coroutine)]
+            coroutine.close()
+            return [*states, inspect.getcoroutinestate(coroutine)]
+
+    assert run(main()) == ["CORO_SUSPENDED", "CORO_CLOSED"]

@@ -121,6 +121,11 @@ cdef class StreamCall:
         return False
 
     @property
+    def cr_suspended(self):
+        """Whether it waits."""
+        return self.state == WAITING
+
+    @property
     def cr_frame(self):
         """None: it has none."""
         return None
@@ -156,7 +161,11 @@ cdef class StreamCall:
         """Raise an exception where it waits."""
         self.refuse_second_use()
         if self.kind == DRAIN and self.inner is not None:
-            return self.inner.throw(*args)
+            try:
+                return self.inner.throw(*args)
+            except BaseException:
+                self.end()
+                raise
         self.end()
         # By a coroutine of the interpreter's, which ends where it begins, and so as that takes the
         # arguments. One of Cython's leaves a reference to its type behind.
