@@ -7,8 +7,9 @@ import sys
 from asyncio import events, futures
 from concurrent.futures import Future as ThreadFuture
 
-from cloop._c.pyapi cimport NoResult
+from cloop._c.pyapi cimport NoResult, cloop_set_exception
 from cloop.aio.future cimport CANCELLED, PENDING, Future, new_future
+from cloop.core.handle cimport new_handle, report
 from cloop.core.reactor cimport Reactor
 
 cdef object convert = futures._convert_future_exc
@@ -32,24 +33,37 @@ cdef class Bridge:
     def __call__(self, source):
         """The source's done callback, in whatever thread completes it."""
         if at_once and running_loop() is self.loop:
-            run_arrived(self)
+            self.copy()
         elif not self.loop.closed:
             self.loop.soon_threadsafe(self, run_arrived)
 
+    cdef NoResult copy(self) except NoResult.EXC:
+        """Copy what the source has into the future."""
+        cdef Future future = self.future
+        if future.state != PENDING:
+            return NoResult.OK
+        if self.source.cancelled():
+            future.cancel_future(None)
+            return NoResult.OK
+        exception = self.source.exception()
+        if exception is not None:
+            return future.fail(convert(exception))
+        return future.finish(self.source.result())
+
+    cdef NoResult failed(self, object source, object exception) except NoResult.EXC:
+        """The source's own code did, or it has what no future takes: as of a callback of the loop's."""
+        cdef object handle = new_handle(self.loop, self, (source,), None, False)
+        cloop_set_exception(exception)
+        return report(self.loop, self, (source,), handle)
+
 
 cdef NoResult run_arrived(object owner) except NoResult.EXC:
-    """Copy what the source has into the future."""
+    """The source is done."""
     cdef Bridge self = <Bridge>owner
-    cdef Future future = self.future
-    if future.state != PENDING:
-        return NoResult.OK
-    if self.source.cancelled():
-        future.cancel_future(None)
-        return NoResult.OK
-    exception = self.source.exception()
-    if exception is not None:
-        return future.fail(convert(exception))
-    return future.finish(self.source.result())
+    try:
+        return self.copy()
+    except BaseException as exc:
+        return self.failed(self.source, exc)
 
 
 cdef NoResult run_done(object owner) except NoResult.EXC:
@@ -58,7 +72,10 @@ cdef NoResult run_done(object owner) except NoResult.EXC:
     cdef object source = self.source
     self.source = None
     if self.future.state == CANCELLED:
-        source.cancel()
+        try:
+            source.cancel()
+        except BaseException as exc:
+            return self.failed(source, exc)
     return NoResult.OK
 
 
