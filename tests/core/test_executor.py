@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from tests.support import PY312, PY313, PY314, PY315, running_thread, settle
+from tests.support import PY312, PY313, PY314, PY315, running_thread, settle, wait_until
 
 
 @pytest.fixture
@@ -142,6 +142,19 @@ def test_a_future_of_a_thread_that_fails_itself(loop, reports, question):
     report = reports.take_one()
     assert repr(report["exception"]) == f"ZeroDivisionError('{question}')"
     assert report["message"].startswith("Exception in callback")
+
+
+def test_a_stop_iteration_out_of_a_thread(loop, reports):
+    """No future takes it: it is another error, and before 3.11.8 and 3.12.2 only a report. The loop goes on."""
+
+    async def main():
+        future = loop.run_in_executor(None, next, iter(()))
+        await wait_until(lambda: future.done() or reports)
+        return future.exception() if future.done() else reports.take_one()["exception"]
+
+    exception = loop.run_until_complete(main())
+    assert isinstance(exception, (RuntimeError, TypeError))
+    assert "StopIteration interacts badly with generators" in str(exception)
 
 
 class Watched(concurrent.futures.ThreadPoolExecutor):

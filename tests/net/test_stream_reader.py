@@ -261,6 +261,37 @@ def test_an_exception_set_on_the_reader(run, wire):
     run(main())
 
 
+@pytest.mark.parametrize("n", [None, "1"])
+def test_an_exception_set_on_the_reader_comes_before_what_is_wrong_with_a_size(run, tcp_wire, n):
+    async def main():
+        async with tcp_wire.talking(echo) as (reader, _):
+            with pytest.raises(TypeError, match="not supported between"):
+                await reader.read(n)
+            reader.set_exception(ZeroDivisionError())
+            with pytest.raises(ZeroDivisionError):
+                await reader.read(n)
+
+    run(main())
+
+
+def test_a_future_that_is_let_go_of_is_waited_for_once_more(run, tcp_wire):
+    """By who drives a coroutine by hand, and wakes it too early."""
+
+    async def main():
+        async with tcp_wire.talking(echo) as (reader, _):
+            coroutine = reader.read(10)
+            future = coroutine.send(None)
+            future._asyncio_future_blocking = False
+            assert coroutine.send(None) is future
+            assert future._asyncio_future_blocking
+            reader.feed_data(b"data")
+            with pytest.raises(StopIteration) as caught:
+                coroutine.send(None)
+            assert caught.value.value == b"data"
+
+    run(main())
+
+
 def test_a_reader_that_is_full_pauses_its_transport(run, wire):
     data = random.Random(5).randbytes(400_000)
 

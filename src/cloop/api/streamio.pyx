@@ -212,6 +212,8 @@ cdef class StreamCall:
         return self.read_on(intake)
 
     cdef object read(self, Intake intake):
+        if intake.exception is not None:
+            raise intake.exception
         if type(self.argument) is int or not self.argument < 0:
             self.most = clamped(self.argument, NULL)
             if self.most >= 0:
@@ -266,6 +268,10 @@ cdef class StreamCall:
             future = None
             self.end()
             return None
+        if future.state == PENDING and not future.blocking:
+            # Whoever had it lets it be waited for once more.
+            future.blocking = True
+            return future
         self.end()
         if future.state == PENDING:
             raise RuntimeError("await wasn't used with future")
