@@ -97,7 +97,7 @@ def test_an_executor_whose_futures_are_the_loops(loop):
     """They are passed on as they are, and nothing else is."""
     future = loop.create_future()
     assert loop.run_in_executor(Giving(future), int) is future
-    with pytest.raises(AssertionError, match="concurrent.futures.Future is expected, got 5"):
+    with pytest.raises(AssertionError, match=r"concurrent\.futures\.Future is expected, got 5"):
         loop.run_in_executor(Giving(5), int)
 
 
@@ -145,7 +145,7 @@ def test_a_future_of_a_thread_that_fails_itself(loop, reports, question):
 
 
 def test_a_stop_iteration_out_of_a_thread(loop, reports):
-    """No future takes it: it is another error, and before 3.11.8 and 3.12.2 only a report. The loop goes on."""
+    """No future takes it: another error does, and before 3.11.8 and 3.12.2 a report. The loop goes on."""
 
     async def main():
         future = loop.run_in_executor(None, next, iter(()))

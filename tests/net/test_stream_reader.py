@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from tests.support import PY313, collect_garbage, settle, wait_until
+from tests.support import PY313, PY315, collect_garbage, settle, wait_until
 
 from .streams import echo, sending
 
@@ -345,13 +345,17 @@ def test_references_to_what_is_to_be_awaited(run, wire):
     run(main())
 
 
-def test_the_state_of_what_waits(run, tcp_wire):
+def test_the_state_of_what_waits(run, impl, tcp_wire):
     async def main():
         async with tcp_wire.talking(echo) as (reader, _):
             coroutine = reader.read(1)
-            coroutine.send(None)
             states = [inspect.getcoroutinestate(coroutine)]
+            coroutine.send(None)
+            states.append(inspect.getcoroutinestate(coroutine))
             coroutine.close()
             return [*states, inspect.getcoroutinestate(coroutine)]
 
-    assert run(main()) == ["CORO_SUSPENDED", "CORO_CLOSED"]
+    states = run(main())
+    assert states[1:] == ["CORO_SUSPENDED", "CORO_CLOSED"]
+    # Before 3.15 what has no frame is taken for closed.
+    assert states[0] == "CORO_CREATED" or (impl.is_cloop and not PY315)

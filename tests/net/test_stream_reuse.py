@@ -1,4 +1,4 @@
-"""What streams keep of one message for the next is nobody else's: not what the collector shows, nor what was fed."""
+"""What streams keep of one message for the next is not given to two, whoever finds it by the collector."""
 
 import asyncio
 import gc
@@ -69,7 +69,8 @@ def test_a_wait_whose_future_somebody_has_found(run, loop, tcp_wire, touch):
 
 
 @pytest.mark.parametrize(
-    ("method", "arguments"), [("read", [3]), ("read", []), ("readexactly", [3]), ("readline", []), ("readuntil", [])]
+    ("method", "arguments"),
+    [("read", [3]), ("read", []), ("readexactly", [3]), ("readline", []), ("readuntil", [])],
 )
 def test_a_call_that_is_dropped_waits_no_more(run, tcp_wire, method, arguments):
     """As a coroutine that is closed; whoever still has the future notwithstanding."""

@@ -185,7 +185,7 @@ def test_writelines_takes_the_true_sizes(run, other):
     assert run(main()) == bytes(size) + b"x"
 
 
-def test_writelines_of_pieces_that_change_the_list(run):
+def test_writelines_of_pieces_that_change_the_list(run, impl):
     class Changing(bytes):
         def __bool__(self):
             pieces[1] = 5
@@ -195,10 +195,15 @@ def test_writelines_of_pieces_that_change_the_list(run):
 
     async def main():
         async with connected() as (client, server):
-            client.transport.writelines(pieces)
-            return await server.wait_for_data(20_000)
+            try:
+                client.transport.writelines(pieces)
+            except TypeError:
+                # asyncio that asks for the truth of each, and takes what is in the list by then.
+                assert not impl.is_cloop
+            else:
+                assert await server.wait_for_data(20_000) == bytes(10_000) + b"x" * 10_000
 
-    assert run(main()) == bytes(10_000) + b"x" * 10_000
+    run(main())
 
 
 def test_what_the_end_of_a_piece_writes_is_not_lost(run):

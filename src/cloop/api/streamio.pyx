@@ -61,6 +61,8 @@ cdef enum:
 
 DEFAULT_LIMIT = 2 ** 16
 
+# By State.
+cdef tuple STATES = ("CORO_CREATED", "CORO_SUSPENDED", "CORO_CLOSED")
 cdef tuple NAMES = ("read", "read", "readexactly", "readline", "readuntil", "drain")
 cdef bint takes_several_separators = sys.version_info >= (3, 13)
 cdef object coroutine_type = types.CoroutineType
@@ -124,6 +126,11 @@ cdef class StreamCall:
     def cr_suspended(self):
         """Whether it waits."""
         return self.state == WAITING
+
+    @property
+    def cr_state(self):
+        """What inspect.getcoroutinestate() says of it (3.15)."""
+        return STATES[self.state]
 
     @property
     def cr_frame(self):
