@@ -51,6 +51,13 @@ class Recorder(asyncio.Protocol):
         return bytes(self.data)
 
 
+class Refusing(bytearray):
+    """Has no buffer to give, to what asks by way of Python (3.12)."""
+
+    def __buffer__(self, flags):
+        raise ZeroDivisionError
+
+
 class Echo(Recorder):
     """Sends everything back."""
 

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from tests.support import wait_until
+from tests.support import PY312, wait_until
 
-from .protocols import Recorder, read_all, with_raw_peer
+from .protocols import Recorder, Refusing, read_all, with_raw_peer
 
 
 class Buffered(asyncio.BufferedProtocol):
@@ -106,6 +106,7 @@ FAILURES = {
     "an empty buffer": (failing(get_buffer=lambda self, hint: bytearray()), RuntimeError, "get_buffer"),
     "no buffer": (failing(get_buffer=lambda self, hint: None), TypeError, "get_buffer"),
     "a buffer that cannot be written": (failing(get_buffer=lambda self, hint: b"read-only"), TypeError, ""),
+    "a buffer that is refused": (failing(get_buffer=lambda self, hint: Refusing(9)), TypeError, ""),
     "get_buffer raises": (failing(get_buffer=raise_key_error), KeyError, "get_buffer"),
     "buffer_updated raises": (failing(buffer_updated=raise_key_error), KeyError, "buffer_updated"),
     "eof_received raises": (failing(eof_received=raise_key_error), KeyError, "eof_received"),
@@ -114,6 +115,8 @@ FAILURES = {
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_failures_end_the_connection(run, reports, name):
+    if "refused" in name and not PY312:
+        pytest.skip("__buffer__ is new in 3.12")
     factory, error_type, place = FAILURES[name]
 
     async def main():

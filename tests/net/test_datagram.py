@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from tests.support import PY313, collect_garbage, settle, wait_until
+from tests.support import PY312, PY313, collect_garbage, settle, wait_until
 
 from .datagrams import (
     LARGEST,
@@ -20,6 +20,7 @@ from .datagrams import (
     receive,
     unused_udp_port,
 )
+from .protocols import Refusing
 
 # ---- Sending
 
@@ -66,6 +67,20 @@ def test_a_view_with_gaps(run, reports):
                 report = reports.take_one()
                 assert report["message"] == "Fatal write error on datagram transport"
                 assert isinstance(report["exception"], BufferError)
+                assert await protocol.lost is report["exception"]
+
+    run(main())
+
+
+@pytest.mark.skipif(not PY312, reason="__buffer__ is new in 3.12")
+def test_data_that_refuses_to_be_read(run, reports):
+    async def main():
+        with plain_socket() as peer:
+            async with endpoint(remote_addr=peer.getsockname()) as protocol:
+                protocol.transport.sendto(Refusing(b"datagram"))
+                report = reports.take_one()
+                assert report["message"] == "Fatal write error on datagram transport"
+                assert isinstance(report["exception"], ZeroDivisionError)
                 assert await protocol.lost is report["exception"]
 
     run(main())

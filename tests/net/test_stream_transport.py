@@ -9,7 +9,17 @@ import pytest
 
 from tests.support import PY312, collect_garbage, settle, wait_until
 
-from .protocols import Echo, KeepsOpen, Recorder, connected, fill, read_all, read_some, with_raw_peer
+from .protocols import (
+    Echo,
+    KeepsOpen,
+    Recorder,
+    Refusing,
+    connected,
+    fill,
+    read_all,
+    read_some,
+    with_raw_peer,
+)
 
 
 def test_there_and_back(run):
@@ -164,6 +174,19 @@ def test_writelines_of_more_than_one_call_takes(run):
             assert await server.wait_for_data(len(expected)) == expected
 
     run(main())
+
+
+@pytest.mark.skipif(not PY312, reason="__buffer__ is new in 3.12")
+def test_data_that_refuses_to_be_read(run, reports):
+    async def main():
+        async with with_raw_peer() as (protocol, _):
+            protocol.transport.write(Refusing(b"data"))
+            return await protocol.lost
+
+    error = run(main())
+    assert isinstance(error, ZeroDivisionError)
+    report = reports.take_one()
+    assert (report["exception"], report["message"]) == (error, "Fatal write error on socket transport")
 
 
 class Lying(bytes):

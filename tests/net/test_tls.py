@@ -8,9 +8,9 @@ import struct
 
 import pytest
 
-from tests.support import settle, tcp_pair, wait_until
+from tests.support import PY312, settle, tcp_pair, wait_until
 
-from .protocols import Echo, Recorder, drop, read_some
+from .protocols import Echo, Recorder, Refusing, drop, read_some
 from .tls import NAME, client_context, server_context, shake_hands, tls_connected
 
 # Versions before forget what the StreamReader had read when TLS begins.
@@ -242,6 +242,19 @@ def test_into_the_protocols_buffer(run):
             return server.data == data
 
     assert run(main()) is True
+
+
+@pytest.mark.skipif(not PY312, reason="__buffer__ is new in 3.12")
+def test_into_what_refuses_it(run, reports):
+    async def main():
+        async with tls_connected(server=lambda: InBuffers(lambda: Refusing(5000))) as (client, server):
+            client.transport.write(b"data")
+            return await server.lost
+
+    error = run(main())
+    report = reports.take_one()
+    assert report["exception"] is error
+    assert str(error) == "read() argument 2 must be read-write bytes-like object, not Refusing"
 
 
 def test_into_a_bytearray(run, impl):

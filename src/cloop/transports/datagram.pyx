@@ -303,8 +303,8 @@ cdef class DatagramTransport(BaseTransport):
             return self.put_bytes(data, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), address)
         try:
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        except (BufferError, ValueError):
-            # A view with gaps, or one that was released: as the socket says it.
+        except Exception:
+            # A view with gaps, for one, or one that was released: as the socket says it.
             return self.put_by_object(data, address)
         try:
             return self.put_bytes(data, <const char *>view.buf, view.len, address)

@@ -192,8 +192,8 @@ cdef class StreamTransport(BaseTransport):
             return 0
         try:
             PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-        except (TypeError, BufferError):
-            # As socket.recv_into() says it.
+        except BaseException:
+            # As socket.recv_into() says it, whatever the buffer itself has said.
             self.fatal_error(
                 TypeError("recv_into() argument 1 must be read-write bytes-like object, not "
                           f"{type(buffer).__name__}"),
@@ -266,7 +266,9 @@ cdef class StreamTransport(BaseTransport):
             return
         try:
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        except BufferError as exc:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
             self.fatal_error(exc, "Fatal write error on socket transport")
             return
         try:

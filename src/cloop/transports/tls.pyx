@@ -198,7 +198,7 @@ cdef class TlsTransport(TlsBase):
         buffer = protocol.get_buffer(engine.unread())
         try:
             PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-        except (TypeError, BufferError):
+        except BaseException:
             raise TypeError("read() argument 2 must be read-write bytes-like object, not "
                             f"{type(buffer).__name__}") from None
         try:
