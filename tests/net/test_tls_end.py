@@ -11,10 +11,11 @@ from asyncio.sslproto import SSLProtocol
 
 import pytest
 
-from tests.support import settle
+from tests.support import settle, wait_until
 
 from .protocols import Echo, Recorder, read_some
-from .tls import server_context, tls_connected, with_tls_peer
+from .streams import finish
+from .tls import NAME, Peer, client_context, server_context, tls_connected, with_tls_peer
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -379,3 +380,51 @@ def test_nothing_is_left(run):
     seen = run(main())
     gc.collect()
     assert [each() for each in seen] == [None] * 3
+
+
+def test_a_reader_that_is_read_while_a_record_is_refused(run, monkeypatch):
+    """By a handler of signals, say: that finds what was there, and the next one nothing that is not."""
+    parts = []
+    plain_read = ssl.SSLObject.read
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        opened = loop.create_future()
+
+        def take():
+            call = reader.read(100)
+            try:
+                call.send(None)
+            except StopIteration as stop:
+                parts.append(stop.value)
+            except OSError:
+                # The connection is over.
+                pass
+            call.close()
+
+        def read(self, *arguments):
+            if not parts:
+                take()
+                loop.call_soon(take)
+            return plain_read(self, *arguments)
+
+        def connected(*streams):
+            opened.set_result(streams)
+
+        async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=server_context()) as server:
+            with socket.create_connection(server.sockets[0].getsockname()) as sock:
+                sock.setblocking(False)
+                peer = Peer(sock, client_context(), server_hostname=NAME)
+                await peer.do(peer.tls.do_handshake)
+                reader, writer = await opened
+                await peer.write(b"abc")
+                await wait_until(lambda: len(reader._buffer) == 3)
+                monkeypatch.setattr(ssl.SSLObject, "read", read)
+                peer.tls.write(b"data")
+                await peer.send(peer.outgoing.read() + b"\x17\x03\x03\x00\x40" + bytes(64))
+                await wait_until(reader.exception)
+            await finish(writer)
+
+    run(main())
+    assert parts[0] == b"abc"
+    assert b"".join(parts) in (b"abc", b"abcdata")

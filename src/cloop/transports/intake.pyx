@@ -50,8 +50,7 @@ cdef enum:
 cdef long live = 0
 register("intakes", &live)
 # Bytes that were looked at for a separator; and copied, or moved, as far as we know.
-cdef long searched = 0
-cdef long copied = 0
+cdef long searched = 0, copied = 0
 register_total("searched", &searched)
 register_total("copied", &copied)
 
@@ -186,8 +185,10 @@ cdef class Intake(Receiver):
         self.end = size
         return NoResult.OK
 
-    cdef NoResult fill(self, Py_ssize_t size) except NoResult.EXC:
-        self.end += size
+    cdef NoResult fill(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        # Else a signal's handler, or the collector, has had somebody read meanwhile.
+        if self.block != NULL and start == bytes_memory(self.block) + self.end:
+            self.end += size
         if self.start == self.end:
             self.drop()
         return NoResult.OK
@@ -447,8 +448,7 @@ cdef class Intake(Receiver):
             else:
                 return self.take(match_end)
         if self.eof:
-            # The separators' own code may have read something meanwhile.
-            raise IncompleteReadError(self.cut(self.size()), None)
+            raise IncompleteReadError(self.cut(self.size()), None)  # the separators' code may have read
         return None
 
     cdef Py_ssize_t find(self, object separator, Py_ssize_t offset) except -2:

@@ -118,13 +118,15 @@ cdef class TlsTransport(TlsBase):
         cdef Py_ssize_t total = 0
         cdef Py_ssize_t n
         cdef Py_ssize_t status = FULL
+        cdef char *to
         while status == FULL:
             n = 0
+            to = intake.reserve(room)
             try:
-                status = self.decrypt(intake.reserve(room), room, &start, &size, &n)
+                status = self.decrypt(to, room, &start, &size, &n)
             finally:
                 # Also before a record that is refused.
-                intake.fill(n)
+                intake.fill(to, n)
             total += n
             room = RECORD
         if total:
