@@ -359,3 +359,27 @@ def test_the_state_of_what_waits(run, impl, tcp_wire):
     assert states[1:] == ["CORO_SUSPENDED", "CORO_CLOSED"]
     # Before 3.15 what has no frame is taken for closed.
     assert states[0] == "CORO_CREATED" or (impl.is_cloop and not PY315)
+
+
+def test_what_the_class_of_what_waits_makes(run, tcp_wire):
+    """Nothing, or what is over."""
+
+    async def main():
+        async with tcp_wire.talking(echo) as (reader, _):
+            coroutine = reader.read(1)
+            coroutine.close()
+            for step in ("send", "throw"):
+                with pytest.raises((TypeError, RuntimeError), match="cannot (create|reuse)"):
+                    getattr(type(coroutine)(), step)(None)
+
+    run(main())
+
+
+def test_the_end_of_what_has_no_result(run, tcp_wire):
+    async def main():
+        async with tcp_wire.talking(echo) as (_, writer):
+            with pytest.raises(StopIteration) as caught:
+                writer.drain().send(None)
+            assert caught.value.args == ()
+
+    run(main())

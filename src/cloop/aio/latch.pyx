@@ -77,7 +77,7 @@ cdef class Latch:
         list foreign            # futures that have `self.on_done` as a callback
         readonly object awaiting   # the task that waits, where a call graph is kept
 
-    def __init__(self, loop, members, return_when):
+    def __cinit__(self, loop, members, return_when):
         self.waiter = new_future(loop)
         self.left = len(members)
         self.first = return_when == FIRST_COMPLETED

@@ -50,9 +50,10 @@ cdef enum Kind:
     DRAIN
 
 cdef enum State:
+    # What the class itself makes is of no use, and does no harm.
+    OVER
     NEW
     WAITING
-    OVER
 
 # Of a step, as a PySendResult.
 cdef enum:
@@ -62,7 +63,7 @@ cdef enum:
 DEFAULT_LIMIT = 2 ** 16
 
 # By State.
-cdef tuple STATES = ("CORO_CREATED", "CORO_SUSPENDED", "CORO_CLOSED")
+cdef tuple STATES = ("CORO_CLOSED", "CORO_CREATED", "CORO_SUSPENDED")
 cdef tuple NAMES = ("read", "read", "readexactly", "readline", "readuntil", "drain")
 cdef bint takes_several_separators = sys.version_info >= (3, 13)
 cdef object coroutine_type = types.CoroutineType
@@ -156,7 +157,8 @@ cdef class StreamCall:
         Py_DECREF(result)
         if status == YIELDED:
             return value
-        raise StopIteration(value)
+        # Without an argument where there is nothing, as a coroutine.
+        raise StopIteration if value is None else StopIteration(value)
 
     def send(self, value):
         """Go on."""
@@ -375,10 +377,10 @@ cdef StreamCall new_call(Kind kind, Intake intake, object argument):
     cdef StreamCall call
     if spare != NULL:
         call = <StreamCall>stolen(spare)
-        call.state = NEW
         call.offset = 0
     else:
         call = StreamCall.__new__(StreamCall)
+    call.state = NEW
     call.kind = kind
     call.intake = intake
     call.argument = argument
