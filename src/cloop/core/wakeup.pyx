@@ -78,7 +78,7 @@ class Noted(set):
 cdef class Wakeup:
     """The pipe of one loop that signals are written into."""
 
-    def __cinit__(self, WatchTable watches):
+    def __cinit__(self, WatchTable watches not None):
         self.watches = watches
         self.reader = self.writer = self.previous = -1
 
@@ -196,7 +196,7 @@ cdef class Wakeup:
 
     # ---- While the loop has handlers
 
-    def hold(self, Handle handle):
+    def hold(self, Handle handle not None):
         """Take the place for as long as there are handlers; again, if somebody else took it.
 
         `handle` is run when there are signals to read. Raises ValueError outside of the main thread,

@@ -80,7 +80,8 @@ cdef class Step:
         run_t run
 
     def __call__(self):
-        self.run(self.owner)
+        if self.run != NULL:
+            self.run(self.owner)
 
     def __repr__(self):
         return repr(self.owner)

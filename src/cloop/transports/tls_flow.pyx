@@ -16,6 +16,8 @@ cdef class TlsFlow(Receiver):
     """Flow control in both directions."""
 
     def __cinit__(self, *args, **kwargs):
+        if type(self) is TlsFlow:
+            raise TypeError("TlsFlow has no use by itself")
         self.read_high, self.read_low = water_marks(None, None, READ_HIGH)
         self.write_high, self.write_low = water_marks(None, None, WRITE_HIGH)
 
