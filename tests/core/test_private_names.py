@@ -6,6 +6,10 @@ import threading
 
 import pytest
 
+from cloop.aio.latch import Latch
+from cloop.core.wakeup import Wakeup
+from cloop.transports.base import Step
+from cloop.transports.tls_flow import TlsFlow
 from tests.support import run_for, run_turn
 
 
@@ -151,3 +155,15 @@ def test_subclass_of_the_loop_with_its_own_init(impl):
     assert loop.run_until_complete(main()) is loop
     assert loop.label == "label" and loop.created is not None
     loop.close()
+
+
+@pytest.mark.parametrize("make", [lambda: Latch.__new__(Latch), lambda: Wakeup(None), TlsFlow])
+def test_what_nobody_is_to_make(make):
+    """It would be without what its methods take for granted."""
+    with pytest.raises(TypeError):
+        make()
+
+
+def test_a_step_of_nothing():
+    """What a loop with its own call_soon is given has a class that can be called."""
+    assert Step()() is None

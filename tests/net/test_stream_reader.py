@@ -369,7 +369,7 @@ def test_what_the_class_of_what_waits_makes(run, tcp_wire):
             coroutine = reader.read(1)
             coroutine.close()
             for step in ("send", "throw"):
-                with pytest.raises((TypeError, RuntimeError), match="cannot (create|reuse)"):
+                with pytest.raises((TypeError, RuntimeError), match=r"cannot (create|reuse)"):
                     getattr(type(coroutine)(), step)(None)
 
     run(main())
