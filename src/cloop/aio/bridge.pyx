@@ -7,9 +7,9 @@ import sys
 from asyncio import events, futures
 from concurrent.futures import Future as ThreadFuture
 
-from cloop._c.pyapi cimport NoResult, cloop_set_exception
+from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport CANCELLED, PENDING, Future, new_future
-from cloop.core.handle cimport new_handle, report
+from cloop.core.handle cimport report_failure
 from cloop.core.reactor cimport Reactor
 
 cdef object convert = futures._convert_future_exc
@@ -50,12 +50,6 @@ cdef class Bridge:
             return future.fail(convert(exception))
         return future.finish(self.source.result())
 
-    cdef NoResult failed(self, object source, object exception) except NoResult.EXC:
-        """The source's own code did, or it has what no future takes: as of a callback of the loop's."""
-        cdef object handle = new_handle(self.loop, self, (source,), None, False)
-        cloop_set_exception(exception)
-        return report(self.loop, self, (source,), handle)
-
 
 cdef NoResult run_arrived(object owner) except NoResult.EXC:
     """The source is done."""
@@ -63,7 +57,8 @@ cdef NoResult run_arrived(object owner) except NoResult.EXC:
     try:
         return self.copy()
     except BaseException as exc:
-        return self.failed(self.source, exc)
+        # The source's own code did it, or it has what no future takes.
+        return report_failure(self.loop, self, (self.source,), exc)
 
 
 cdef NoResult run_done(object owner) except NoResult.EXC:
@@ -75,7 +70,7 @@ cdef NoResult run_done(object owner) except NoResult.EXC:
         try:
             source.cancel()
         except BaseException as exc:
-            return self.failed(source, exc)
+            return report_failure(self.loop, self, (source,), exc)
     return NoResult.OK
 
 

@@ -13,6 +13,7 @@ from cloop._c.pyapi cimport NoResult
 from cloop.aio.awaited cimport awaiting_task, forget_awaited, note_awaited
 from cloop.aio.future cimport CANCELLED, FINISHED, PENDING, Future, default_loop, new_future
 from cloop.aio.task cimport Task
+from cloop.core.handle cimport report_failure
 from cloop.core.ready cimport run_t
 
 cdef object CancelledError = exceptions.CancelledError
@@ -290,15 +291,21 @@ cdef class ShieldedFuture(Future):
         else:
             self.finish(inner.result())
 
-    cdef NoResult outer_done(self) except NoResult.EXC:
+    def outer_done(self, _):
+        """This one is done."""
         if not self.inner.done():
             self.inner.remove_done_callback(self.on_done)
             forget_awaited(self.inner, self.awaiting)
-        return NoResult.OK
 
 
 cdef NoResult run_outer_done(object owner) except NoResult.EXC:
-    return (<ShieldedFuture>owner).outer_done()
+    cdef ShieldedFuture self = <ShieldedFuture>owner
+    try:
+        self.outer_done(self)
+    except BaseException as exc:
+        # The inner future's own code.
+        return report_failure(self.reactor, self.outer_done, (self,), exc)
+    return NoResult.OK
 
 
 def shield(arg):
@@ -313,7 +320,7 @@ def shield(arg):
     inner.add_done_callback(outer.on_done)
     note_awaited(inner, outer.awaiting)
     if outer.reactor is None:
-        outer.add_done_callback(lambda _: outer.outer_done())
+        outer.add_done_callback(outer.outer_done)
     else:
         outer.add_waiter(outer, run_outer_done)
     return outer

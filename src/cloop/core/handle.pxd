@@ -68,3 +68,7 @@ cdef NoResult run_handle(object owner) except NoResult.EXC
 # Reports the exception that is set, out of `callback`, to the loop's exception handler;
 # KeyboardInterrupt and SystemExit stay set instead.
 cdef NoResult report(object loop, object callback, tuple args, object handle) except NoResult.EXC
+
+# Reports what came out of something that is a callback to the user, and has no handle.
+cdef NoResult report_failure(object loop, object callback, tuple args,
+                             object exception) except NoResult.EXC

@@ -308,3 +308,10 @@ cdef NoResult report(object loop, object callback, tuple args,
         context["source_traceback"] = source_traceback
     loop.call_exception_handler(context)
     return NoResult.OK
+
+
+cdef NoResult report_failure(object loop, object callback, tuple args,
+                             object exception) except NoResult.EXC:
+    cdef object handle = new_handle(loop, callback, args, None, False)
+    cloop_set_exception(exception)
+    return report(loop, callback, args, handle)

@@ -117,3 +117,27 @@ def test_the_inner_one_is_kept_by_its_future_only(run, functions):
         return await outer
 
     assert run(main()) == "value"
+
+
+def test_an_inner_future_that_raises_when_it_is_asked(run, functions, reports):
+    class Broken(asyncio.Future):
+        broken = False
+
+        def done(self):
+            if self.broken:
+                raise KeyError("broken")
+            return super().done()
+
+    async def main():
+        inner = Broken()
+        outer = functions.shield(inner)
+        inner.broken = True
+        outer.cancel()
+        await settle()
+        inner.broken = False
+        return outer.cancelled()
+
+    assert run(main()) is True
+    (report,) = reports.take()
+    assert report["exception"].args == ("broken",)
+    assert "outer_done" in report["message"]
