@@ -10,7 +10,7 @@ from cloop.aio.latch import Latch
 from cloop.core.wakeup import Wakeup
 from cloop.transports.base import Step
 from cloop.transports.tls_flow import TlsFlow
-from tests.support import run_for, run_turn
+from tests.support import collect_garbage, open_fds, run_for, run_turn
 
 
 def test_thread_id(loop):
@@ -159,9 +159,12 @@ def test_subclass_of_the_loop_with_its_own_init(impl):
 
 @pytest.mark.parametrize("make", [lambda: Latch.__new__(Latch), lambda: Wakeup(None), TlsFlow])
 def test_what_nobody_is_to_make(make):
-    """It would be without what its methods take for granted."""
+    """It would be without what its methods take for granted; and of what is not made, nothing is closed."""
+    before = open_fds()
     with pytest.raises(TypeError):
         make()
+    collect_garbage()
+    assert open_fds() == before
 
 
 def test_a_step_of_nothing():

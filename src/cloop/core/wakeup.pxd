@@ -38,6 +38,7 @@ cdef class Wakeup:
         int previous        # who had the place while ours is in it; -1: nobody
         object identity     # of the file that `previous` was, while the loop has handlers
         readonly object noted   # a Noted, for signal.signal; None until there are handlers
+        bint made           # the descriptors are ours, or -1
         bint in_main        # the main thread runs the loop
         bint held           # the loop has handlers
         bint each_wait      # ours is to be in the place while the loop waits

@@ -81,9 +81,13 @@ cdef class Wakeup:
     def __cinit__(self, WatchTable watches not None):
         self.watches = watches
         self.reader = self.writer = self.previous = -1
+        self.made = True
 
     def __dealloc__(self):
         unlink_node(&self.node)
+        if not self.made:
+            # Its arguments were refused: 0 is a descriptor of somebody else's.
+            return
         if self.reader >= 0:
             close_fd(self.reader)
         if self.writer >= 0:
