@@ -9,13 +9,15 @@ import time
 
 import pytest
 
-from tests.support import collect_garbage, run_turn, running_thread
+from tests.support import PATIENCE, collect_garbage, run_turn, running_thread
 
-SLOW = 0.02
+# What a busy machine halts for shorter is not ours.
+SLOW = 0.1
+SLOWER = 0.15
 
 
 def slow(*args):
-    time.sleep(SLOW * 1.5)
+    time.sleep(SLOWER)
 
 
 @pytest.fixture
@@ -38,13 +40,17 @@ def slow_log(caplog):
     return messages
 
 
+def took(message):
+    """The seconds that a message tells."""
+    return float(message.rpartition(" took ")[2].removesuffix(" seconds"))
+
+
 def assert_one(messages, *parts):
-    """One message, which has these parts and a plausible time."""
-    (message,) = messages
+    """One message of what was as slow as slow(), which has these parts and a plausible time."""
+    (message,) = [each for each in messages if took(each) >= SLOWER]
     for part in parts:
         assert part in message
-    seconds = float(message.rpartition(" took ")[2].removesuffix(" seconds"))
-    assert SLOW < seconds < 10
+    assert took(message) < PATIENCE
 
 
 def test_get_and_set(loop, monkeypatch):
@@ -176,6 +182,7 @@ def test_nothing_slow_no_message(debug_loop, slow_log):
         for _ in range(100):
             await asyncio.sleep(0)
 
+    debug_loop.slow_callback_duration = PATIENCE
     debug_loop.run_until_complete(main())
     assert slow_log() == []
 
