@@ -178,9 +178,7 @@ def report(rows: list[Row], loops: list[str], args: argparse.Namespace) -> None:
     slow = ["TLS" if tls else "TCP" for tls in sorted(asked) if not program("load", tls=tls)]
     if slow:
         over = " and ".join(slow)
-        print(
-            f"note: over {over} the load generator is Python's, which may limit the rates of small messages"
-        )
+        print(f"note: over {over} the load is Python's, which fast servers outrun: the rates may be its own")
     if args.quick:
         print("note: a quick run shows that everything works; its figures are not to be quoted")
 
