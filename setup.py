@@ -141,13 +141,14 @@ def bench_programs() -> list[Extension]:
     if not sys.platform.startswith("linux"):
         return []
     sources = [f"bench/echo/{name}.c" for name in ("programs", "load", "server")]
-    headers = ["bench/echo/common.h", "bench/echo/wire.h"]
+    headers = [f"bench/echo/{name}.h" for name in ("common", "openssl", "wire")]
     return [
         Extension(
             "cloop_bench.echo.programs",
             sources,
             depends=headers,
             define_macros=[("AS_MODULE", "1")],
+            libraries=["dl"],  # where dlopen is no part of libc yet
             extra_compile_args=FLAGS + (WARNINGS if WERROR else []),
             extra_link_args=SANITIZE,
         )

@@ -12,9 +12,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from cloop import __version__
+
+from .servers import ROOT
 
 Loop = asyncio.AbstractEventLoop
 
@@ -61,10 +62,9 @@ def why_missing(name: str) -> str | None:
     It is made in a process of its own, which it may end.
     """
     command = [sys.executable, "-m", f"{__package__}.loops", name]
-    root = Path(__file__).resolve().parent.parent
     try:
         done = subprocess.run(
-            command, cwd=root, check=False, capture_output=True, text=True, timeout=ANSWER_S
+            command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=ANSWER_S
         )
     except subprocess.TimeoutExpired:
         return f"{name}: not made within {ANSWER_S} s"

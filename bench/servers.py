@@ -21,7 +21,9 @@ from typing import IO, TypeVar
 
 from .machine import pin
 
-ROOT = Path(__file__).resolve().parent.parent
+# Where children start: in the checkout, whose packages they find there; an installed one is found anyway, and
+# site-packages must not come before the standard library.
+ROOT = Path(__file__).resolve().parent.parent if __package__ == "bench" else None
 START_S = 15
 END_S = 3
 

@@ -1,7 +1,7 @@
 """The C programs of this folder: built outside the source tree when they have changed, where a compiler is.
 
-A wheel has them as functions of an extension module instead (programs.c), without TLS. Where there is
-neither, Python's load generator (load.py) stands in, and there is no C server to compare with.
+A wheel has them as functions of an extension module instead (programs.c). Where there is neither, or no
+OpenSSL for them, Python's load generator (load.py) stands in, and there is no C server to compare with.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+from .openssl import openssl_options
 
 HERE = Path(__file__).resolve().parent
 COMPILE = [os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-Werror"]
@@ -28,35 +30,43 @@ def cache() -> Path:
     return base / "cloop-bench" / digest.hexdigest()[:16]
 
 
-def build(name: str, *, tls: bool = False) -> Path:
-    """The path of the built program, `name`.c of this folder; over TLS it needs OpenSSL's headers.
+def build(name: str) -> Path:
+    """The path of the built program, `name`.c of this folder.
 
     Raises OSError where there is no compiler, subprocess.CalledProcessError where it fails.
     """
-    built = cache() / (f"{name}-tls" if tls else name)
+    built = cache() / name
     if not built.exists():
         built.parent.mkdir(parents=True, exist_ok=True)
         # Under another name first: a compilation that is interrupted leaves nothing that looks built.
         unfinished = built.with_suffix(f".{os.getpid()}")
-        libraries = ["-DWITH_TLS", "-lssl", "-lcrypto"] if tls else []
-        command = [*COMPILE, "-o", str(unfinished), str(HERE / f"{name}.c"), *libraries]
+        # Where dlopen is no part of libc yet, it is in libdl.
+        command = [*COMPILE, "-o", str(unfinished), str(HERE / f"{name}.c"), "-ldl"]
         subprocess.run(command, check=True, capture_output=True, text=True)
         unfinished.rename(built)
     return built
 
 
 @functools.cache
-def program(name: str, *, tls: bool = False) -> list[str]:
-    """The command that runs `name`, load or server; an empty one where it can't be had."""
+def executable(name: str) -> list[str]:
+    """The command that runs `name`, load or server, before its options; an empty one without it."""
     if (HERE / f"{name}.c").exists():
         try:
-            return [str(build(name, tls=tls))]
+            return [str(build(name))]
         except (OSError, subprocess.CalledProcessError) as exc:
             reason = (getattr(exc, "stderr", None) or str(exc)).strip().splitlines()[0]
-            print(f"note: no {name} in C{' over TLS' if tls else ''}: {reason}", file=sys.stderr)
-    elif not tls and importlib.util.find_spec(f"{__package__}.programs"):
+            print(f"note: no {name} in C: {reason}", file=sys.stderr)
+    elif importlib.util.find_spec(f"{__package__}.programs"):
         return [sys.executable, "-c", RUN_MODULE.format(__package__, name)]
     return []
+
+
+def program(name: str, *, tls: bool = False) -> list[str]:
+    """The command that runs `name`, with what it needs over TLS; an empty one where it can't be had."""
+    command = executable(name)
+    if not tls or not command:
+        return command
+    return [*command, *options] if (options := openssl_options()) else []
 
 
 def load_command(*, tls: bool = False) -> list[str]:

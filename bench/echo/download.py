@@ -83,7 +83,7 @@ def parse_args() -> argparse.Namespace:
     parser = new_parser("bench.echo.download", __doc__)
     add_common_options(parser, rounds=9)
     parser.add_argument("--mode", choices=MODES, default="protocol", help="how the client is written")
-    parser.add_argument("--tls", action="store_true", help="over TLS; the C server needs OpenSSL's headers")
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     parser.add_argument("--megabytes", type=int, default=256, help="in a download (default: 256)")
     return parser.parse_args()
 

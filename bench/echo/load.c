@@ -1,7 +1,7 @@
 /* Load for an echo server: n connections, each with one message under way at a time, on epoll.
  *
  *     load [-c connections] [-i idle connections] [-f floods] [-r] [-t] [-s size] [-d seconds]
- *          [-w warm-up seconds] [-n messages] PORT | unix:/path | udp:PORT
+ *          [-w warm-up seconds] [-n messages] [-S libcrypto -S libssl] PORT | unix:/path | udp:PORT
  *
  * Prints one line of JSON: the messages echoed in all, those echoed in the measured time (after the warm-up),
  * a second's share of these, the median, 99th percentile and maximum of the time from send to the whole echo
@@ -10,7 +10,8 @@
  * The idle connections send nothing. A flood sends as much as the server takes, without waiting for
  * anything to come back, and throws away what does; it is not measured. With -r each message has a connection of its own, which is closed after
  * its echo; the time begins before connect.
- * load-tls is the same over TLS, which trusts anybody; with -r and -t it resumes the session of the connection before.
+ * With -S, the paths of OpenSSL's libraries, it is over TLS and trusts anybody; with -r and -t it resumes the session
+ * of the connection before.
  * Of UDP a connection is a connected socket, and its message a datagram; one that has not come back after
  * LOST_NS is counted as lost, and another is sent.
  * The first echo of each connection is compared with what was sent. Messages end in a newline and hold no
@@ -145,7 +146,7 @@ static int receive(struct connection *connection)
         if (!connection->checked && memcmp(received, message + connection->received, (size_t)size) != 0)
             fail("the echo is not what was sent");
         connection->received += (size_t)size;
-    } while (wire_more && connection->received < options.size);
+    } while (wire_is_tls && connection->received < options.size);
     return connection->received == options.size;
 }
 
@@ -177,11 +178,14 @@ static void run(struct connection *all, int64_t start_ns, int64_t end_ns)
                 flood(connection, events[i].events);
                 continue;
             }
-            /* A handshake goes on by what arrives. */
-            if (events[i].events & EPOLLOUT || (wire_more && connection->sent < options.size))
+            if (events[i].events & EPOLLOUT)
                 send_rest(connection);
-            if (!(events[i].events & ~(uint32_t)EPOLLOUT) || !receive(connection))
+            if (!(events[i].events & ~(uint32_t)EPOLLOUT) || !receive(connection)) {
+                /* A handshake goes on by what arrives, and receive may have been the one that ended it. */
+                if (wire_is_tls && connection->sent < options.size && !connection->waits_for_room)
+                    send_rest(connection);
                 continue;
+            }
             connection->checked = 1;
             now = now_ns();
             if (now >= start_ns)
@@ -210,7 +214,7 @@ static double percentile(double share)
 static void parse_options(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "c:i:f:rts:d:w:n:")) != -1) {
+    while ((option = getopt(argc, argv, "c:i:f:rts:d:w:n:S:")) != -1) {
         switch (option) {
         case 'c': options.connections = atoi(optarg); break;
         case 'i': options.idle = atoi(optarg); break;
@@ -221,12 +225,13 @@ static void parse_options(int argc, char **argv)
         case 'd': options.seconds = atof(optarg); break;
         case 'w': options.warm_up = atof(optarg); break;
         case 'n': options.messages = atol(optarg); break;
+        case 'S': wire_use_tls(optarg); break;
         default: exit(2);
         }
     }
     if (optind != argc - 1 || options.connections < 1 || options.size < 1) {
         fprintf(stderr,
-                "usage: %s [-c n] [-i n] [-f n] [-r] [-t] [-s size] [-d s] [-w s] [-n n] PORT | unix:/path | udp:PORT\n", argv[0]);
+                "usage: %s [-c n] [-i n] [-f n] [-r] [-t] [-s size] [-d s] [-w s] [-n n] [-S lib] PORT | unix:/path | udp:PORT\n", argv[0]);
         exit(2);
     }
 }

@@ -134,7 +134,7 @@ def parse_args() -> argparse.Namespace:
         "--floods", type=int, default=0, help="connections that send without end, beside those"
     )
     parser.add_argument("--reconnect", action="store_true", help="a connection for each message")
-    parser.add_argument("--tls", action="store_true", help="over TLS; the C programs need OpenSSL's headers")
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     parser.add_argument("--resume", action="store_true", help="with --tls --reconnect: resume TLS sessions")
     parser.add_argument("--unix", action="store_true", help="over a unix socket instead of TCP")
     parser.add_argument("--syscalls", action="store_true", help="count system calls a message, under strace")

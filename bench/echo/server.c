@@ -1,7 +1,7 @@
 /* An echo server on bare epoll: the floor that an event loop is measured against.
  *
  *     server [-b bytes] PORT | unix:/path | udp:PORT
- *     server-tls [-b bytes] PORT PEM
+ *     server [-b bytes] -S libcrypto -S libssl PORT PEM
  *
  * It does what no server can do without: one recv and one send for a message, one epoll_wait for all the
  * connections that are ready. What a send leaves over is kept until the socket takes it; meanwhile nothing
@@ -71,7 +71,7 @@ static void on_readable(struct connection *connection)
         }
         if (sent < size)
             keep_rest(connection, buffer + sent, (size_t)(size - sent));
-    } while (wire_more && connection->rest == NULL);
+    } while (wire_is_tls && connection->rest == NULL);
 }
 
 static void on_writable(struct connection *connection)
@@ -87,7 +87,7 @@ static void on_writable(struct connection *connection)
         free(connection->rest);
         connection->rest = NULL;
         watch(EPOLL_CTL_MOD, connection, EPOLLIN);
-        if (wire_more)
+        if (wire_is_tls)
             on_readable(connection);
     }
 }
@@ -168,13 +168,18 @@ int main(int argc, char **argv);
 int main(int argc, char **argv)
 {
     int option;
-    while ((option = getopt(argc, argv, "b:")) == 'b')
-        gift = (size_t)atoll(optarg);
-    if (option != -1 || (argc - optind != 1 && argc - optind != 2)) {
-        fprintf(stderr, "usage: %s [-b bytes] PORT | unix:/path | udp:PORT [PEM]\n", argv[0]);
+    while ((option = getopt(argc, argv, "b:S:")) == 'b' || option == 'S') {
+        if (option == 'b')
+            gift = (size_t)atoll(optarg);
+        else
+            wire_use_tls(optarg);
+    }
+    if (option != -1 || argc - optind != 1 + wire_is_tls) {
+        fprintf(stderr, "usage: %s [-b bytes] PORT | unix:/path | udp:PORT\n"
+                        "       %s [-b bytes] -S libcrypto -S libssl PORT PEM\n", argv[0], argv[0]);
         return 2;
     }
-    wire_setup(argc - optind == 2 ? argv[optind + 1] : "", 0);
+    wire_setup(wire_is_tls ? argv[optind + 1] : NULL, 0);
     struct address address = parse_address(argv[optind]);
     struct connection listener = {0};
     struct epoll_event events[BATCH];

@@ -3,12 +3,13 @@
 import importlib.util
 import json
 import os
+import sys
 
 import pytest
 
 from tests.support import DEBUG_PYTHON
 
-from .processes import environment, run_python
+from .processes import environment, read_until, run_python, running_python
 
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("cloop_bench"), reason="cloop is run from its sources, not installed"
@@ -35,6 +36,42 @@ def test_what_is_measured(tmp_path, section):
         # A server on a busy machine may echo nothing in the tenth of a second that a quick run gives it.
         if row["section"] == "scheduling" or min(ours + theirs):
             assert min(ours + theirs) > 0 and row["ratios"]["asyncio"] > 0, row["title"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the programs in C are made for epoll")
+@pytest.mark.parametrize("section", ["echo", "tls"])
+def test_load_in_c(tmp_path, section):
+    # Python's own is outrun by a fast server, and then the rates say nothing of the servers.
+    if section == "tls" and not libraries_of_openssl():
+        pytest.skip("this Python has OpenSSL inside of itself")
+    done = run_python(*BENCH, "--rounds", "1", "--only", section, "--json", "out.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "C is a bare server in C" in done.stdout
+    assert "load is Python's" not in done.stdout
+    rows = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert len(rows) == 2 and all(row["runs"]["C"] for row in rows)
+
+
+def libraries_of_openssl():
+    from cloop_bench.echo.openssl import LIBRARIES, loaded
+
+    pytest.importorskip("ssl")
+    return all(loaded(name) for name in LIBRARIES)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["tcp", "tls"])
+def test_load_in_python(tmp_path, tls):
+    import cloop_bench.echo
+
+    pem = os.path.join(os.path.dirname(cloop_bench.echo.__file__), "certificate.pem")
+    over = ("--tls", pem) if tls else ()
+    server = ("-m", "cloop_bench.echo.server", "--loop", "cloop", "--mode", "protocol", *over, "0")
+    with running_python(*server, cwd=tmp_path) as process:
+        port = json.loads(read_until(process, "port"))["port"]
+        options = ("-m", "cloop_bench.echo.load", "-d", "0.5", "-s", "102400", *over[:1], port)
+        done = run_python(*options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["measured"] > 0
 
 
 def test_one_section(tmp_path):
