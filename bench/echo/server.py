@@ -16,6 +16,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from ..loops import FACTORIES, factory_of
@@ -112,8 +113,12 @@ async def echo_socket(sock: socket.socket) -> None:
             await loop.sock_sendall(sock, data)
 
 
-async def keep(server: asyncio.AbstractServer) -> None:
+Tell = Callable[[], None]  # to be called by who has started
+
+
+async def keep(server: asyncio.AbstractServer, tell: Tell) -> None:
     """Let the server, which has started, serve until the process is ended."""
+    tell()
     # Not serve_forever: rloop 0.5.0 stops listening when it is called on a server that has started.
     async with server:
         await asyncio.get_running_loop().create_future()
@@ -123,30 +128,31 @@ Context = ssl.SSLContext | None
 
 
 async def serve_protocol(
-    listener: socket.socket, context: Context, protocol: Callable[[], asyncio.BaseProtocol]
+    listener: socket.socket, context: Context, tell: Tell, protocol: Callable[[], asyncio.BaseProtocol]
 ) -> None:
     loop = asyncio.get_running_loop()
     if listener.family == socket.AF_UNIX:
         server = await loop.create_unix_server(protocol, sock=listener, backlog=BACKLOG, ssl=context)
     else:
         server = await loop.create_server(protocol, sock=listener, backlog=BACKLOG, ssl=context)
-    await keep(server)
+    await keep(server, tell)
 
 
 StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def serve_streams(
-    listener: socket.socket, context: Context, handler: StreamHandler, limit: int
+    listener: socket.socket, context: Context, tell: Tell, handler: StreamHandler, limit: int
 ) -> None:
     start = asyncio.start_unix_server if listener.family == socket.AF_UNIX else asyncio.start_server
     server = await start(handler, sock=listener, backlog=BACKLOG, limit=limit, ssl=context)
-    await keep(server)
+    await keep(server, tell)
 
 
-async def serve_sockets(listener: socket.socket, _context: Context) -> None:
+async def serve_sockets(listener: socket.socket, _context: Context, tell: Tell) -> None:
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
+    tell()
     tasks = set()
     while True:
         sock, _ = await loop.sock_accept(listener)
@@ -158,21 +164,20 @@ async def serve_sockets(listener: socket.socket, _context: Context) -> None:
         task.add_done_callback(tasks.discard)
 
 
-async def serve_datagrams(sock: socket.socket, _context: Context) -> None:
+async def serve_datagrams(sock: socket.socket, _context: Context, tell: Tell) -> None:
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(DatagramEcho, sock=sock)
+    tell()
     await loop.create_future()
 
 
-MODES: dict[str, Callable[[socket.socket, Context], Awaitable[None]]] = {
-    "protocol": lambda listener, context: serve_protocol(listener, context, Echo),
-    "pieces": lambda listener, context: serve_protocol(listener, context, PiecesEcho),
-    "writelines": lambda listener, context: serve_protocol(listener, context, LinesEcho),
-    "buffered": lambda listener, context: serve_protocol(listener, context, BufferedEcho),
-    "streams": lambda listener, context: serve_streams(
-        listener, context, echo_reads, 64 * 1024
-    ),  # asyncio's default limit
-    "readline": lambda listener, context: serve_streams(listener, context, echo_lines, LINE_LIMIT),
+MODES: dict[str, Callable[[socket.socket, Context, Tell], Awaitable[None]]] = {
+    "protocol": partial(serve_protocol, protocol=Echo),
+    "pieces": partial(serve_protocol, protocol=PiecesEcho),
+    "writelines": partial(serve_protocol, protocol=LinesEcho),
+    "buffered": partial(serve_protocol, protocol=BufferedEcho),
+    "streams": partial(serve_streams, handler=echo_reads, limit=64 * 1024),  # asyncio's default limit
+    "readline": partial(serve_streams, handler=echo_lines, limit=LINE_LIMIT),
     "sock": serve_sockets,
     "udp": serve_datagrams,
 }
@@ -205,11 +210,11 @@ def server_context(pem: str | None) -> Context:
 
 
 async def serve(mode: str, address: str, pem: str | None) -> None:
-    # Connections wait in the backlog until the loop accepts, so the address can be told before that.
     listener = listen(address)
     port = 0 if listener.family == socket.AF_UNIX else listener.getsockname()[1]
-    print(json.dumps({"pid": os.getpid(), "port": port}), flush=True)
-    await MODES[mode](listener, server_context(pem))
+    # Told when the loop has taken it: not every loop has every kind of server.
+    tell = partial(print, json.dumps({"pid": os.getpid(), "port": port}), flush=True)
+    await MODES[mode](listener, server_context(pem), tell)
 
 
 def main() -> None:
