@@ -24,7 +24,7 @@ from .cases import CASES
 from .compare import Comparison, measure
 from .echo.build import program
 from .echo.run import measure as measure_echo
-from .echo.setting import FLOOR, Setting
+from .echo.setting import FLOOR, Setting, servers_of
 from .loops import CLOOP, version_of
 from .machine import cores, description, two_cores
 from .progress import Progress
@@ -125,8 +125,7 @@ def echo(
     """The row of one way to write an echo server."""
     section, title, mode, size, tls = question
     setting = Setting(mode, size, CONNECTIONS, False, 0, 0, False, tls, False, *two_cores())
-    names = [*([FLOOR] if program("server", tls=tls) else []), *loops]
-    with all_running(names, setting.server) as servers:
+    with all_running(servers_of(loops, tls=tls), setting.server) as servers:
 
         def once(name: str) -> float:
             progress.step(f"{title}: {name}")
@@ -243,7 +242,7 @@ def main(arguments: list[str] | None = None) -> None:
     loops = chosen_loops(args.loops, LOOPS)
     questions = [question for question in ECHOES if question[0] in sections]
     steps = args.rounds * len(SCHEDULING) if "scheduling" in sections else 0
-    steps += args.rounds * sum(len(loops) + bool(program("server", tls=tls)) for *_, tls in questions)
+    steps += args.rounds * sum(len(servers_of(loops, tls=tls)) for *_, tls in questions)
     parts: list[Callable[[Progress], list[Row]]] = []
     if "scheduling" in sections:
         parts.append(partial(schedule, loops, args))

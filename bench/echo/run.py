@@ -25,7 +25,7 @@ from ..servers import against_peers, all_running, in_turn, paired
 from ..table import number, render
 from ..tool import add_common_options, chosen_loops, new_parser, write_json
 from .server import MODES
-from .setting import FLOOR, GRACE_S, Setting
+from .setting import FLOOR, GRACE_S, Setting, servers_of
 from .syscalls import PerMessage, count_per_message, syscall_table
 
 WARM_UP_S = 0.05
@@ -169,7 +169,7 @@ def main() -> None:
     more += ", each for one message" if args.reconnect else ""
     print(f"{args.mode}, {args.size} bytes, {args.connections} connections{more}, {where}")
     report = report_syscalls if args.syscalls else report_rates
-    results = report(setting, [FLOOR, *loops], args)
+    results = report(setting, servers_of(loops, tls=args.tls), args)
     write_json(args.json, loops, {"setting": asdict(setting), "results": results})
 
 

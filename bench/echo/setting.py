@@ -21,6 +21,11 @@ PEM = Path(__file__).with_name("certificate.pem")  # for localhost, signed by it
 GRACE_S = 15  # beyond its own time, until the load generator is taken to hang
 
 
+def servers_of(loops: list[str], *, tls: bool) -> list[str]:
+    """The servers to measure: the floor, where it can be had, and one for each loop."""
+    return [*([FLOOR] if program("server", tls=tls) else []), *loops]
+
+
 @dataclass(frozen=True)
 class Setting:
     """What is the same for every server in a run."""
