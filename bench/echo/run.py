@@ -163,6 +163,9 @@ def main() -> None:
         raise SystemExit("--mode udp has no unix sockets")
     if args.tls and (args.mode in ("udp", "sock") or args.unix):
         raise SystemExit("--tls goes with TCP and transports")
+    if args.tls and args.floods:
+        # Over TLS the C programs go on with a connection until it would block, and a flood never does.
+        raise SystemExit("--floods goes without --tls")
     where = "tls" if args.tls else "unix" if args.unix else "udp" if args.mode == "udp" else "tcp"
     more = f", {args.idle} idle" if args.idle else ""
     more += f", {args.floods} floods" if args.floods else ""
