@@ -261,6 +261,117 @@ def test_an_exception_set_on_the_reader(run, wire):
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("method", "arguments", "before", "last"),
+    [
+        ("read", (5,), b"", b"line\n"),
+        ("readline", (), b"", b"line\n"),
+        ("readline", (), b"li", b"ne\n"),
+        ("readuntil", (b"\n",), b"li", b"ne\n"),
+        ("readexactly", (5,), b"li", b"ne\n"),
+    ],
+)
+def test_what_a_reader_was_woken_with_is_not_lost(run, wire, method, arguments, before, last):
+    """By an exception that is set before its task goes on."""
+
+    async def main():
+        async with wire.talking(echo) as (reader, _):
+            reader.feed_data(before)
+            waiting = asyncio.create_task(getattr(reader, method)(*arguments))
+            await settle()
+            reader.feed_data(last)
+            reader.set_exception(OSError("broken"))
+            assert await waiting == b"line\n"
+            with pytest.raises(OSError, match=r"^broken$"):
+                await getattr(reader, method)(*arguments)
+
+    run(main())
+
+
+def test_all_up_to_the_end_that_a_reader_was_woken_with(run, wire):
+    async def main():
+        async with wire.talking(echo) as (reader, _):
+            waiting = asyncio.create_task(reader.read())
+            await settle()
+            reader.feed_data(b"all of it")
+            await settle()
+            reader.feed_eof()
+            reader.set_exception(OSError("broken"))
+            return await waiting
+
+    assert run(main()) == b"all of it"
+
+
+def test_too_little_and_the_end_come_before_an_exception(run, wire):
+    async def main():
+        async with wire.talking(echo) as (reader, _):
+            waiting = asyncio.create_task(reader.readexactly(5))
+            await settle()
+            reader.feed_data(b"li")
+            reader.feed_eof()
+            reader.set_exception(OSError("broken"))
+            with pytest.raises(asyncio.IncompleteReadError) as caught:
+                await waiting
+            assert caught.value.partial == b"li"
+
+    run(main())
+
+
+def test_too_little_and_an_exception(impl, run, wire):
+    if not impl.is_cloop:
+        pytest.skip("asyncio waits for more, which does not come")
+
+    async def main():
+        async with wire.talking(echo) as (reader, _):
+            waiting = asyncio.create_task(reader.readline())
+            await settle()
+            reader.feed_data(b"li")
+            reader.set_exception(OSError("broken"))
+            with pytest.raises(OSError, match=r"^broken$"):
+                await asyncio.wait_for(waiting, 1)
+
+    run(main())
+
+
+# What happens before anything has come, and what once it has.
+WRONG_SIZES = [
+    ("2", "'<' not supported between instances of 'str' and 'int'", None),
+    (None, "'<' not supported between instances of 'NoneType' and 'int'", None),
+    (2.5, None, "(slice indices must be integers|invalid slice|object cannot be interpreted as an integer)"),
+]
+
+
+@pytest.mark.parametrize("method", ["read", "readexactly"])
+@pytest.mark.parametrize(("size", "at_once", "later"), WRONG_SIZES)
+def test_a_size_of_a_wrong_type(run, wire, method, size, at_once, later):
+    async def main():
+        async with wire.talking(echo) as (reader, _):
+            waiting = asyncio.create_task(getattr(reader, method)(size))
+            await settle()
+            assert waiting.done() == (at_once is not None)
+            reader.feed_data(b"four")
+            with pytest.raises(TypeError, match=at_once or later):
+                await waiting
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [True, 2.0])
+def test_a_size_that_is_as_good_as_an_integer(run, wire, size):
+    async def main():
+        async with wire.talking(echo) as (reader, _):
+            waiting = asyncio.create_task(reader.readexactly(size))
+            await settle()
+            reader.feed_data(b"x" * int(size))
+            if PY315 and size == 2.0:
+                with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+                    await waiting
+            else:
+                assert await waiting == b"x" * int(size)
+
+    run(main())
+
+
 @pytest.mark.parametrize("n", [None, "1"])
 def test_an_exception_set_on_the_reader_comes_before_what_is_wrong_with_a_size(run, tcp_wire, n):
     async def main():

@@ -69,6 +69,7 @@ cdef bint takes_several_separators = sys.version_info >= (3, 13)
 cdef object coroutine_type = types.CoroutineType
 cdef object plain_drain = asyncio.StreamWriter.drain
 cdef object plain_read = asyncio.StreamReader.read
+cdef object plain_readexactly = asyncio.StreamReader.readexactly
 
 
 def report_unawaited(kind):
@@ -206,35 +207,45 @@ cdef class StreamCall:
     cdef object attempt(self, bint waited):
         """What it returns, or None where it has to wait."""
         cdef Intake intake = self.intake
+        if not waited:
+            self.begin(intake)
         if self.kind == READ:
-            return intake.take(self.most) if waited else self.read(intake)
+            return intake.take(self.most) if waited else intake.read(self.most)
         if self.kind == READ_LINE:
             return intake.readline()
         if self.kind == READ_EXACTLY:
-            if not waited:
-                self.most = clamped(self.argument, NULL)
             return intake.readexactly(self.argument, self.most)
         if self.kind == READ_UNTIL:
-            if self.parts is None:
-                self.parts = sorted_separators(self.argument)
             return intake.readuntil(self.parts, &self.offset)
-        return self.read_on(intake)
+        return self.read_on(intake, waited)
 
-    cdef object read(self, Intake intake):
+    cdef NoResult begin(self, Intake intake) except NoResult.EXC:
+        """Refuse what can't be, and everything once an exception was set.
+
+        Once only, as asyncio does: what a call was woken with is its own, whatever is set before it goes on.
+        """
+        if self.kind == READ_UNTIL:
+            self.parts = sorted_separators(self.argument)
+        elif self.kind == READ_EXACTLY:
+            self.most = clamped(self.argument, NULL)
+            if self.most < 0:
+                raise ValueError("readexactly size can not be less than zero")
+        elif self.kind == READ:
+            self.most = clamped(self.argument, NULL)
+            if self.most < 0:
+                self.kind = READ_ALL
+                self.parts = []
         if intake.exception is not None:
             raise intake.exception
-        if type(self.argument) is int or not self.argument < 0:
-            self.most = clamped(self.argument, NULL)
-            if self.most >= 0:
-                return intake.read(self.most)
-        self.kind = READ_ALL
-        self.parts = []
-        return self.read_on(intake)
+        return NoResult.OK
 
-    cdef object read_on(self, Intake intake):
+    cdef object read_on(self, Intake intake, bint waited):
         """Take what there is, as asyncio does: so reading is not paused, and it is lost with the call."""
         cdef bytes data
         while True:
+            if intake.exception is not None and not (waited and intake.eof):
+                raise intake.exception
+            waited = False
             data = intake.read(sys.maxsize)
             if data is None:
                 return None
@@ -426,6 +437,9 @@ class StreamReader(asyncio.StreamReader):
 
         Returns b"" at the end of file. Raises what set_exception() was called with.
         """
+        if type(n) is not int:
+            # Of asyncio's, which says what a wrong type is good for.
+            return plain_read(self, n)
         return new_call(READ, intake_of(self), n)
 
     def readline(self):
@@ -450,6 +464,8 @@ class StreamReader(asyncio.StreamReader):
         Raises IncompleteReadError if the end of file comes before, and what set_exception() was called
         with.
         """
+        if type(n) is not int:
+            return plain_readexactly(self, n)
         return new_call(READ_EXACTLY, intake_of(self), n)
 
     def feed_data(self, data):

@@ -367,8 +367,6 @@ cdef class Intake(Receiver):
 
     cdef object read(self, Py_ssize_t most):
         """Up to `most` bytes."""
-        if self.exception is not None:
-            raise self.exception
         if most == 0:
             return b""
         if self.size() == 0 and not self.eof:
@@ -384,10 +382,6 @@ cdef class Intake(Receiver):
     cdef object readexactly(self, object n, Py_ssize_t wanted):
         """Exactly `n` bytes, which `wanted` is as a number of C's."""
         cdef Py_ssize_t size = self.size()
-        if wanted < 0:
-            raise ValueError("readexactly size can not be less than zero")
-        if self.exception is not None:
-            raise self.exception
         if wanted == 0:
             return b""
         if size >= wanted:
@@ -400,8 +394,6 @@ cdef class Intake(Receiver):
         """Up to a newline; at the end of file what there is."""
         cdef Py_ssize_t size = self.size()
         cdef Py_ssize_t at
-        if self.exception is not None:
-            raise self.exception
         if size > self.scanned or self.shown is not None:
             at = self.find(b"\n", 0 if self.shown is not None else self.scanned)
             if at > self.low:
@@ -430,8 +422,6 @@ cdef class Intake(Receiver):
         cdef Py_ssize_t match_start = -1
         cdef Py_ssize_t match_end = -1
         cdef Py_ssize_t at
-        if self.exception is not None:
-            raise self.exception
         if size - offset[0] >= len(separators[0]):
             for separator in separators:
                 at = self.find(separator, offset[0])
@@ -493,6 +483,9 @@ cdef class Intake(Receiver):
                 f"{method}() called while another coroutine is already waiting for incoming data")
         if self.eof:
             raise AssertionError("_wait_for_data after EOF")
+        if self.exception is not None:
+            # It was set after this reader had been woken with too little. Nothing will follow.
+            raise self.exception
         # Else nothing would come.
         if self.paused:
             self.paused = False
