@@ -129,7 +129,9 @@ def extension(path: str) -> Extension:
         "cloop." + path.rsplit(".", 1)[0].replace("/", "."),
         ["src/cloop/" + path, *(["tests/kqueue/kqueue.c"] if emulated else [])],
         include_dirs=["src/cloop/_c", *(["tests/kqueue"] if emulated else [])],
-        depends=[f"src/cloop/_c/{name}.h" for name in ("calls", "compat", "ktls", "snapshot", "spawn")],
+        depends=[
+            f"src/cloop/_c/{name}.h" for name in ("calls", "compat", "ktls", "pidfd", "snapshot", "spawn")
+        ],
         define_macros=[("CLOOP_DEBUG", "1" if DEBUG else "0")],
         extra_compile_args=FLAGS + (WARNINGS if WERROR else []),
         extra_link_args=SANITIZE,

@@ -8,7 +8,7 @@ from socket import socket
 from typing import Any, TypeVar
 
 from cloop.aio.future import Future
-from cloop.api.exits import Exited
+from cloop.api.exits import Watch
 from cloop.core.handle import Handle
 from cloop.core.reactor import Reactor
 from cloop.core.wakeup import Wakeup
@@ -52,7 +52,7 @@ class BaseLoop(Reactor):
     _signal_handlers: dict[int, Handle]
     _starts: deque[Future[None]] | None
     _under_way: dict[int, Future[None] | None]
-    _exits: dict[int, Exited]
+    _exits: dict[int, Watch]
     equips_streams: bool
     writer_protocol: asyncio.BaseProtocol | None
     _unix_server_sockets: dict[socket, int]

@@ -48,7 +48,7 @@ cdef class BaseLoop(Reactor):
     cdef public dict _signal_handlers
     cdef public object _starts              # children that wait for their start; None: one may start
     cdef public dict _under_way             # report of a start -> who else waits for its exec, or None
-    cdef public dict _exits                 # PID -> what to call, of children watched by the poller
+    cdef public dict _exits                 # PID -> exits.Watch, of children watched by the poller
     cdef public bint equips_streams         # see api/streams
     cdef public object writer_protocol      # of streams whose writer, made next, is to be equipped
     cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove

@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-from tests.support import PY312
-
 
 def test_communicate(run):
     async def main():
@@ -150,26 +148,3 @@ def test_popen_options_reach_the_child(run, tmp_path):
         return out.decode().split()
 
     assert run(main()) == [os.path.realpath(tmp_path), "word"]
-
-
-def has_pidfds():
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-    except (AttributeError, OSError):
-        return False
-    return True
-
-
-@pytest.mark.skipif(not has_pidfds(), reason="a thread waits for each child, and may be first")
-def test_somebody_else_waits_for_the_child(impl, run, caplog):
-    if impl.name == "asyncio" and not PY312:
-        pytest.skip("a thread of asyncio's waits for the child before 3.12, and may be first")
-
-    async def main():
-        process = await asyncio.create_subprocess_exec("sleep", "0.1")
-        os.waitpid(process.pid, 0)
-        return await process.wait()
-
-    assert run(main()) == 255
-    assert "exit status already read" in caplog.text or "Unknown child process" in caplog.text
-    caplog.clear()

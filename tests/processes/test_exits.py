@@ -128,7 +128,8 @@ def test_a_pid_that_somebody_else_has_waited_for_is_not_signalled(impl, run, cap
     caught = []
     handler = signal.signal(signal.SIGTERM, lambda *args: caught.append(args))
     try:
-        assert run(main()) == 255
+        # SIGKILL's, where the kernel tells.
+        assert run(main()) in (-signal.SIGKILL, 255)
     finally:
         signal.signal(signal.SIGTERM, handler)
     assert caught == []

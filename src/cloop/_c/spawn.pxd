@@ -1,4 +1,4 @@
-"""Starting a child process without waiting for it; spawn.h says how."""
+"""Starting a child process without waiting for it, and how one has ended; spawn.h and pidfd.h say how."""
 
 from posix.types cimport pid_t
 
@@ -28,3 +28,6 @@ cdef extern from "spawn.h":
 
     int cloop_open_report(int *ends)
     pid_t cloop_spawn(cloop_start *self, char *stack)
+
+cdef extern from "pidfd.h":
+    int cloop_exit_status(int pidfd)

@@ -6,6 +6,9 @@ a thread waits for the child. Whatever notices it, the loop's thread reaps: unti
 child's, so that a signal can't reach another process. (Only without waitid(2) the thread reaps itself, as
 asyncio's does.)
 
+Somebody else may reap a child first: the kernel, where SIGCHLD is ignored, or a program that waits for any
+child. Then Linux tells the exit code by the pidfd, from 6.15 on; elsewhere it is unknown.
+
 Derived in its rules and messages from CPython's asyncio/unix_events.py (PSF License Agreement).
 """
 
@@ -21,6 +24,8 @@ from asyncio.log import logger
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cloop.api import spawn
+
 if TYPE_CHECKING:
     from asyncio import Future
 
@@ -32,7 +37,10 @@ Exited = Callable[[int], object]  # is called with the exit code
 # macOS has it in Python from 3.13 on.
 HAS_WAITID = hasattr(os, "waitid")
 
-UNKNOWN_EXIT = 255  # of a child that somebody else has waited for
+UNKNOWN_EXIT = 255  # of a child that somebody else has waited for, where the kernel does not tell
+# Seconds between two looks for an exit code that can't be had yet: twice as many each time.
+SHORTEST_PAUSE = 0.001
+LONGEST_PAUSE = 0.1
 
 
 class Descriptor:
@@ -56,17 +64,18 @@ class Descriptor:
 
 def watch(loop: Loop, pid: int, exited: Exited, start: Start | None = None) -> Watch:
     """Have exited(exit code) called by the loop when the child is over; its start may have its pidfd."""
-    if watch_by_kqueue(loop, pid, exited):
-        return Watch(pid)
+    watch = Watch(pid, exited)
+    if watch_by_kqueue(loop, watch):
+        return watch
     try:
         given = -1 if start is None else start.take_pidfd()
         pidfd = Descriptor(os.pidfd_open(pid) if given < 0 else given)
     except (AttributeError, OSError):
         thread = threading.Thread(
-            target=wait_in_thread, args=(loop, pid, exited), name=f"waitpid-{pid}", daemon=True
+            target=wait_in_thread, args=(loop, watch), name=f"waitpid-{pid}", daemon=True
         )
         thread.start()
-        return Watch(pid)
+        return watch
     return PidFDWatch(loop, pid, pidfd, exited)
 
 
@@ -85,28 +94,44 @@ async def wait(loop: Loop, child: subprocess.Popen[Any], start: Start) -> None:
 
 
 class Watch:
-    """A child that is not reaped yet."""
+    """A child by its PID, until `exited` is called."""
 
-    def __init__(self, pid: int) -> None:
+    # Once it is reaped.
+    exit_code: int | None = None
+
+    def __init__(self, pid: int, exited: Exited) -> None:
         self.pid = pid
+        self.exited = exited
 
     def send_signal(self, number: int) -> None:
-        """Raises OSError, of which ProcessLookupError means that somebody else has reaped it."""
+        """Raises OSError, of which ProcessLookupError means that it is reaped."""
+        if self.exit_code is not None:
+            raise ProcessLookupError
         os.kill(self.pid, number)
 
-    def is_running(self) -> bool:
-        """Whether there is a child that is not over."""
-        return self.find(os.P_PID, self.pid)
+    def poll(self) -> int | None:
+        """The exit code of a child that is over, which is reaped then; None while it runs.
+
+        Raises ChildProcessError where somebody else has reaped it and its exit code is unknown.
+        """
+        # Without waitid() its thread reaps it, and is not told yet.
+        if self.exit_code is None and HAS_WAITID:
+            self.exit_code = self.look(os.P_PID, self.pid)
+        return self.exit_code
 
     @staticmethod
-    def find(kind: int, number: int) -> bool:
-        if not HAS_WAITID:
-            # What is over can't be told without reaping it. Its watch is not told yet.
-            return True
-        try:
-            return os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-        except ChildProcessError:
-            return False
+    def look(kind: int, number: int) -> int | None:
+        result = os.waitid(kind, number, os.WEXITED | os.WNOHANG)
+        if result is None:
+            return None
+        status: int = result.si_status
+        return status if result.si_code == os.CLD_EXITED else -status
+
+    def tell(self, exit_code: int | None = None) -> None:
+        """Called by the loop when it is over; with its exit code if it is reaped."""
+        if self.exit_code is None:
+            self.exit_code = reap(self.pid) if exit_code is None else exit_code
+        self.exited(self.exit_code)
 
 
 # ---- By a pidfd
@@ -116,60 +141,71 @@ class PidFDWatch(Watch):
     """By a pidfd, which stays this child's whoever has the PID."""
 
     def __init__(self, loop: Loop, pid: int, pidfd: Descriptor, exited: Exited) -> None:
+        super().__init__(pid, exited)
         self.loop = loop
-        self.pid = pid
         self.pidfd = pidfd
-        self.exited = exited
         loop.add_reader(pidfd, self.readable)
 
     def readable(self) -> None:
         """It is over."""
         self.loop.remove_reader(self.pidfd.fd)
-        try:
-            exit_code = self.reap()
-        finally:
-            self.pidfd.close()
-        self.exited(exit_code)
+        self.look_and_tell(SHORTEST_PAUSE)
 
-    def reap(self) -> int:
+    def look_and_tell(self, pause: float) -> None:
+        """Tell the exit code once it can be had, which a tracer may put off, or the kernel for a moment."""
+        exit_code = None
         try:
-            result = os.waitid(os.P_PIDFD, self.pidfd.fd, os.WEXITED)
-        except ChildProcessError:
+            exit_code = self.poll()
+            soon = exit_code is None
+        except ChildProcessError as exc:
+            soon = isinstance(exc.__cause__, BlockingIOError)
+        if soon:
+            self.loop.call_later(pause, self.look_and_tell, min(2 * pause, LONGEST_PAUSE))
+            return
+        self.pidfd.close()
+        if exit_code is None:
             logger.warning(
                 "child process pid %d exit status already read:  will report returncode %d",
                 self.pid,
                 UNKNOWN_EXIT,
             )
-            return UNKNOWN_EXIT
+            exit_code = UNKNOWN_EXIT
+        self.tell(exit_code)
+
+    def poll(self) -> int | None:
+        """As of any child; ChildProcessError has BlockingIOError for its cause where it is unknown yet."""
+        if self.exit_code is not None:
+            return self.exit_code
+        try:
+            self.exit_code = self.look(os.P_PIDFD, self.pidfd.fd)
+        except ChildProcessError:
+            try:
+                self.exit_code = os.waitstatus_to_exitcode(spawn.exit_status(self.pidfd.fd))
+            except OSError as exc:
+                raise ChildProcessError from exc
         except OSError:
             # Linux 5.3 has pidfds; waitid() knows them from 5.4 on.
-            return reap(self.pid)
-        assert result is not None  # which it is without WNOHANG
-        status: int = result.si_status
-        return status if result.si_code == os.CLD_EXITED else -status
-
-    def is_running(self) -> bool:
-        try:
-            return self.find(os.P_PIDFD, self.pidfd.fd)
-        except OSError:
-            return super().is_running()
+            return super().poll()
+        return self.exit_code
 
     def send_signal(self, number: int) -> None:
+        if self.exit_code is not None:
+            raise ProcessLookupError
         signal.pidfd_send_signal(self.pidfd.fd, number)
 
 
 # ---- By kqueue
 
 
-def watch_by_kqueue(loop: Loop, pid: int, exited: Exited) -> bool:
+def watch_by_kqueue(loop: Loop, watch: Watch) -> bool:
     """False where the loop's poller can't watch that child."""
-    number = loop._poller.watch_process(pid)
+    number = loop._poller.watch_process(watch.pid)
     if number < 0:
         return False
     if not loop._exits:
         loop._exits = {}
         loop.add_reader(number, some_ended, loop, number)
-    loop._exits[pid] = exited
+    loop._exits[watch.pid] = watch
     return True
 
 
@@ -177,32 +213,29 @@ def some_ended(loop: Loop, number: int) -> None:
     """The poller has found children that are over."""
     waiting = loop._exits
     for pid in loop._poller.take_ended():
-        # Each in a callback of its own, as it may raise.
-        loop.call_soon(reap_and_tell, pid, waiting.pop(pid))
+        # Each in a callback of its own, as it may raise. It reaps there, in the loop's thread, where nobody
+        # can send a signal in between.
+        loop.call_soon(waiting.pop(pid).tell)
     if not waiting:
         loop.remove_reader(number)
-
-
-def reap_and_tell(pid: int, exited: Exited) -> None:
-    """In the loop's thread, where nobody can send a signal in between."""
-    exited(reap(pid))
 
 
 # ---- By a thread
 
 
-def wait_in_thread(loop: Loop, pid: int, exited: Exited) -> None:
+def wait_in_thread(loop: Loop, watch: Watch) -> None:
     """Wait for a child, in a thread of its own, and leave it to the loop to reap, where that can be."""
+    exit_code = None
+    if HAS_WAITID:
+        wait_for_end(watch.pid)
+    else:
+        exit_code = reap(watch.pid)
     try:
-        if HAS_WAITID:
-            wait_for_end(pid)
-            loop.call_soon_threadsafe(reap_and_tell, pid, exited)
-        else:
-            loop.call_soon_threadsafe(exited, reap(pid))
+        loop.call_soon_threadsafe(watch.tell, exit_code)
     except RuntimeError:
-        if HAS_WAITID:
-            reap(pid)
-        logger.warning("Loop %r that handles pid %r is closed", loop, pid)
+        if watch.exit_code is None:
+            watch.exit_code = reap(watch.pid) if exit_code is None else exit_code
+        logger.warning("Loop %r that handles pid %r is closed", loop, watch.pid)
 
 
 def wait_for_end(pid: int) -> None:

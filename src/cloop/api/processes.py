@@ -12,6 +12,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import warnings
 from asyncio import base_subprocess, unix_events
 from asyncio.log import logger
 from contextlib import nullcontext, suppress
@@ -45,12 +46,18 @@ UNGUARDED = nullcontext()
 class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
     """asyncio's transport of a child that is started already."""
 
+    # Of one that has no child yet.
+    _closed = True
+    _returncode: int | None = None
+    _proc: Any = None
+
     _watch: exits.Watch | None = None
-    _proc: Any
     _pipes: dict[int, Any]
+    _exit_waiters: Any
 
     def _start(self, *_: Any, process: subprocess.Popen[bytes], **__: Any) -> None:  # type: ignore[override]
         self._proc = process
+        self._exit_waiters = set()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Tell another protocol from now on."""
@@ -65,6 +72,32 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
             # It ended while close() was about to kill it, and Popen.kill() has noticed.
             returncode = self._proc.returncode
         super()._process_exited(returncode)
+        if not PY314:
+            # Its pipes may stay open: a grandchild has them, or nobody reads what is left in them.
+            for waiter in self._exit_waiters:
+                if not waiter.done():
+                    waiter.set_result(returncode)
+            self._exit_waiters.clear()
+
+    async def _wait(self) -> int:
+        """The exit code, when the child is over."""
+        if self._returncode is not None:
+            return self._returncode
+        waiter = self._loop.create_future()
+        waiters = self._exit_waiters
+        waiters.add(waiter)
+        try:
+            exit_code: int = await waiter
+        finally:
+            # Else each one that was given up would stay until the end.
+            waiters.discard(waiter)
+        return exit_code
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        super().__del__(_warn)  # type: ignore[call-arg]  # which typeshed does not know
+        if self._proc is not None and self._returncode is None:
+            # Popen warns of what it takes to be running.
+            self._is_over()
 
     def send_signal(self, signal: int) -> None:
         """Send a signal to the child, if it is not over.
@@ -97,7 +130,7 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
             # Not once the loop is closed, which can't have them closed any more.
             if protocol is not None and self._loop is not None and not self._loop.is_closed():
                 protocol.pipe.close()
-        if self._proc is None or self._returncode is not None or not self._is_running():
+        if self._proc is None or self._returncode is not None or self._is_over():
             return
         if self._loop.get_debug():
             logger.warning("Close running child process: kill %r", self)
@@ -105,9 +138,17 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
         with suppress(ProcessLookupError, PermissionError):
             self._proc.kill()
 
-    def _is_running(self) -> bool:
+    def _is_over(self) -> bool:
+        if self._watch is None:
+            return self._proc.poll() is not None
         # Popen.poll() would take the exit code away from the watch, which then knew none.
-        return self._proc.poll() is None if self._watch is None else self._watch.is_running()
+        try:
+            exit_code = self._watch.poll()
+        except ChildProcessError:
+            return True
+        if exit_code is not None and self._proc.returncode is None:
+            self._proc.returncode = exit_code
+        return exit_code is not None
 
 
 async def subprocess_exec(
@@ -239,6 +280,9 @@ async def connect(
             raise RuntimeError(
                 "asyncio.get_child_watcher() is not activated, subprocess support is not installed."
             )
+        # Before its child: the collector finalizes in this order, and Popen warns of a child whose exit
+        # code the transport has not taken yet.
+        transport = SubprocessTransport.__new__(SubprocessTransport)
         process, start = await starts.start(
             loop,
             args,
@@ -251,7 +295,7 @@ async def connect(
             **options,
         )
         waiter: Future[None] = loop.create_future()
-        transport = SubprocessTransport(
+        transport.__init__(  # type: ignore[misc]
             loop, protocol, args, shell, stdin, stdout, stderr, 0, waiter=waiter, extra=None, process=process
         )
         if watcher is None:
@@ -264,12 +308,21 @@ async def connect(
             raise
         except BaseException:
             transport.close()
+            if waiter.done() and not waiter.cancelled():
+                close_unconnected(process, transport)
             await (asyncio.shield(transport._wait()) if PY314 else transport._wait())
             raise
     if options.get("pipesize", -1) == -1:
         for pipe in transport._pipes.values():
             let_grow(pipe.pipe)
     return transport
+
+
+def close_unconnected(process: subprocess.Popen[bytes], transport: SubprocessTransport) -> None:
+    """Close those pipes of a child that could not be connected, and so have no transport to close them."""
+    for fd, pipe in enumerate((process.stdin, process.stdout, process.stderr)):
+        if pipe is not None and transport._pipes[fd] is None:
+            pipe.close()
 
 
 # ---- Watchers of asyncio, up to 3.13

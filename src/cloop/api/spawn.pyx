@@ -28,7 +28,14 @@ from libc.string cimport memcpy, strlen
 from posix.unistd cimport close, read
 
 from cloop._c.pyapi cimport PyUnicode_EncodeFSDefault
-from cloop._c.spawn cimport CLOOP_CAN_SPAWN, CLOOP_STACK, cloop_open_report, cloop_spawn, cloop_start
+from cloop._c.spawn cimport (
+    CLOOP_CAN_SPAWN,
+    CLOOP_STACK,
+    cloop_exit_status,
+    cloop_open_report,
+    cloop_spawn,
+    cloop_start,
+)
 
 cdef extern from *:
     """
@@ -330,3 +337,18 @@ def start(
     finally:
         close(ends[1])
     return self
+
+
+# ---- Its end
+
+
+def exit_status(int pidfd):
+    """How the process of a pidfd has ended, as waitpid(2) has it, where somebody else has waited for it.
+
+    Raises BlockingIOError where nobody has yet, another OSError where the kernel does not tell: it does
+    from Linux 6.15 on.
+    """
+    cdef int status = cloop_exit_status(pidfd)
+    if status < 0:
+        PyErr_SetFromErrno(OSError)
+    return status
