@@ -21,9 +21,19 @@ from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_py import build_py
 
-DEBUG = os.environ.get("CLOOP_DEBUG") == "1"
+
+def switch(name: str) -> bool:
+    """Whether a variable of the environment is 1."""
+    value = os.environ.get(name, "")
+    if value not in ("", "0", "1"):
+        raise SystemExit(f"{name} must be 1 or 0, not {value!r}")
+    return value == "1"
+
+
+DEBUG = switch("CLOOP_DEBUG")
 SANITIZERS = os.environ.get("CLOOP_SANITIZE", "")
-WERROR = DEBUG or os.environ.get("CLOOP_WERROR") == "1"
+WERROR = DEBUG or switch("CLOOP_WERROR")
+ANNOTATE = switch("CLOOP_ANNOTATE")
 POLLER = os.environ.get("CLOOP_POLLER") or ("epoll" if sys.platform.startswith("linux") else "kqueue")
 if POLLER not in ("epoll", "kqueue"):
     raise SystemExit(f"CLOOP_POLLER must be epoll or kqueue, not {POLLER!r}")
@@ -182,7 +192,7 @@ if __name__ == "__main__":
         + cythonize(
             [extension(path) for path in MODULES],
             compiler_directives=DIRECTIVES,
-            annotate=os.environ.get("CLOOP_ANNOTATE") == "1",
+            annotate=ANNOTATE,
             build_dir="build/cython",
             nthreads=0 if sys.platform == "darwin" else PROCESSORS,
         ),

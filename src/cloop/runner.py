@@ -1,10 +1,12 @@
 """Running: cloop.run, new_event_loop, and cloop as the loop of asyncio's own functions."""
 
 import asyncio
+import inspect
 import sys
 import warnings
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from asyncio import coroutines
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar, cast
 
 from cloop.loop import Loop
 
@@ -16,15 +18,30 @@ def new_event_loop() -> Loop:
     return Loop()
 
 
-def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:
+def run(
+    main: Awaitable[_T], *, debug: bool | None = None, loop_factory: Callable[[], Loop] | None = None
+) -> _T:
     """Run a coroutine on a new cloop loop and return its result, as asyncio.run.
 
-    `debug` is the loop's debug mode; None leaves it to PYTHONASYNCIODEBUG and `-X dev`.
+    `debug` is the loop's debug mode; None leaves it to PYTHONASYNCIODEBUG and `-X dev`. `loop_factory` makes
+    the loop, which must be a cloop.Loop: TypeError otherwise. None stands for cloop.new_event_loop. `main`
+    may be any awaitable; what is none raises what asyncio.run raises for it.
     """
     if asyncio._get_running_loop() is not None:
         raise RuntimeError("cloop.run() cannot be called from a running event loop")
-    with asyncio.Runner(debug=debug, loop_factory=new_event_loop) as runner:
-        return runner.run(main)
+    with asyncio.Runner(debug=debug, loop_factory=loop_factory or new_event_loop) as runner:
+        loop = runner.get_loop()
+        if not isinstance(loop, Loop):
+            raise TypeError(f"cloop.run() uses a loop that is none of cloop's: {loop!r}")
+        # Before 3.14 asyncio.Runner takes coroutines alone.
+        if not coroutines.iscoroutine(main) and inspect.isawaitable(main):
+            main = awaiting(main)
+        return runner.run(cast("Coroutine[Any, Any, _T]", main))
+
+
+async def awaiting(awaitable: Awaitable[_T]) -> _T:
+    """A coroutine that awaits it."""
+    return await awaitable
 
 
 if sys.version_info < (3, 16):

@@ -9,7 +9,7 @@ pytestmark = needs_source
 
 # Lowest first. A room is a folder or a few modules of the top folder.
 ROOMS = (
-    ("_c", "_version"),
+    ("_c", "_settings", "_version"),
     ("poll",),
     ("core",),
     ("aio",),
@@ -17,7 +17,7 @@ ROOMS = (
     ("api",),
     ("base_loop",),
     ("loop",),
-    ("", "__main__", "children", "gunicorn", "runner"),
+    ("", "__main__", "children", "gunicorn", "info", "runner"),
 )
 FLOOR = {name: floor for floor, names in enumerate(ROOMS) for name in names}
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from cloop import _settings, info
 from tests.support import ROOT
 
 from .tree import needs_source
@@ -53,6 +54,22 @@ def test_the_changes_of_this_version_are_told():
     version = re.fullmatch(r'__version__ = "(.+)"\n', (ROOT / "src/cloop/_version.py").read_text())[1]
     sections = re.findall(r"^## (\S+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert sections[0] == version
+
+
+def test_the_table_of_variables_is_that_of_the_code():
+    page = (ROOT / "docs/install.md").read_text()
+    rows = re.findall(r"^\| (\S*) ?\| `(\w+)`( \(default\))? \| (.*) \|$", page, re.MULTILINE)
+    expected = []
+    for name, values in _settings.VARIABLES.items():
+        for number, (value, meaning) in enumerate(values.items()):
+            expected.append(("" if number else f"`{name}`", value, "" if number else " (default)", meaning))
+    assert rows == expected
+
+
+def test_every_fact_of_the_info_is_explained():
+    page = (ROOT / "docs/debugging.md").read_text().partition("## What the info says")[2]
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]*)\|", page, re.MULTILINE))))
+    assert named == info.facts().keys() - {"variables"}
 
 
 def test_readme_and_ci_have_the_same_commands():

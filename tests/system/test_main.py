@@ -258,15 +258,6 @@ def test_policy(write, tmp_path):
     assert run_python("program.py", cwd=tmp_path).stdout == "True\nTrue\n"
 
 
-def test_info(tmp_path):
-    result = run_python("-m", "cloop", "--info", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    facts = dict(line.split(None, 1) for line in result.stdout.splitlines())
-    assert facts["python"].endswith(sys.version.split()[0])
-    assert facts["cloop"][0].isdigit()
-    assert any(poller in result.stdout for poller in ("epoll", "kqueue"))
-
-
 def test_version(tmp_path):
     result = run_python("-m", "cloop", "--version", cwd=tmp_path)
     assert result.returncode == 0

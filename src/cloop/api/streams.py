@@ -32,13 +32,13 @@ Derived from CPython's asyncio/streams.py (PSF License Agreement).
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import weakref
 from asyncio import base_subprocess, streams
 from asyncio import subprocess as subprocesses
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cloop import _settings
 from cloop.api.streamio import DEFAULT_LIMIT, KEPT, SlottedReader, SlottedWriter, StreamReader, StreamWriter
 from cloop.transports.intake import Intake
 from cloop.transports.pipe import receive_into
@@ -58,7 +58,7 @@ _P = TypeVar("_P", bound="BaseProtocol")
 # ---- For asyncio's functions
 
 PIPE_DATA_RECEIVED = subprocesses.SubprocessStreamProtocol.pipe_data_received
-SWITCHED_ON = os.environ.get("CLOOP_STREAMS") != "asyncio"
+SWITCHED_ON = _settings.IN_EFFECT["CLOOP_STREAMS"] == "cloop"
 
 # Methods of asyncio's that ours hide.
 HIDDEN = [

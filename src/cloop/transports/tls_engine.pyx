@@ -8,6 +8,8 @@ try:
 except ImportError:  # a Python that was built without OpenSSL
     _ssl = ssl = None
 
+from cloop import _settings
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject
@@ -457,12 +459,12 @@ cdef NoResult check_layout() except NoResult.EXC:
 
 def _choose():
     """Whether OpenSSL is called directly, and why not."""
-    cdef str wish = os.environ.get("CLOOP_TLS_ENGINE", "")
-    if ssl is None:
-        return False, "there is no ssl module"
-    if wish == "object":
+    cdef str wish = _settings.IN_EFFECT["CLOOP_TLS_ENGINE"]
+    if ssl is not None and wish == "object":
         return False, "CLOOP_TLS_ENGINE"
     try:
+        if ssl is None:
+            raise LookupError("there is no ssl module")
         if not CLOOP_HAS_GIL:
             # _ssl has a lock for each object, which we would go past.
             raise LookupError("this build of Python has no GIL")
@@ -470,7 +472,7 @@ def _choose():
         check_layout()
     except (LookupError, AttributeError, OSError) as exc:
         if wish == "openssl":
-            raise ImportError(f"CLOOP_TLS_ENGINE=openssl: {exc}") from exc
+            _settings.refuse(f"CLOOP_TLS_ENGINE=openssl: {exc}")
         return False, str(exc)
     return True, ""
 
@@ -478,6 +480,13 @@ def _choose():
 cdef bint uses_openssl
 cdef str reason
 uses_openssl, reason = _choose()
+
+
+def why_no_kernel_tls():
+    """Why no connection can leave its records to the kernel, as far as OpenSSL goes; an empty text if it can."""
+    if not uses_openssl:
+        return "OpenSSL is not called directly"
+    return "" if has_ktls else "it takes OpenSSL 3, and Linux"
 
 
 def describe_engine():
