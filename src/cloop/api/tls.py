@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloop.transports.stream import StreamTransport
 from cloop.transports.tls import TlsTransport
+from cloop.transports.tls_base import context_of
 
 if TYPE_CHECKING:
     from asyncio import BaseProtocol, Future, Server, Transport
@@ -94,8 +95,9 @@ async def start_tls(
     transport.pause_reading()
     move_read_ahead(protocol, tls, server_side)
     transport.set_protocol(tls)
-    made = loop.call_soon(tls.connection_made, transport)
-    resumed = loop.call_soon(transport.resume_reading)
+    context = context_of(transport)
+    made = loop.call_soon(tls.connection_made, transport, context=context)
+    resumed = loop.call_soon(transport.resume_reading, context=context)
     try:
         await waiter
     except BaseException:

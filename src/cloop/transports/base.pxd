@@ -12,8 +12,11 @@ The life, as asyncio has it: the constructor schedules connection_made, after wh
 and the waiter is woken. `force_close` or `close` schedules connection_lost, once; the first reason
 stays. Everything belongs to the loop's thread.
 
-Contexts: up to 3.14 asyncio copies the present context when it schedules a callback or starts to
-watch, so each has its own; from 3.15 one context serves them all.
+Contexts: one context serves all callbacks, from the constructor to connection_lost, whoever schedules
+them. So what a task that calls close() or resume_reading() has set is not seen by the protocol, and is
+not kept. asyncio does so from 3.15 on for sockets; before, each callback has a copy of the context that
+it was scheduled in. What is told from within a call, as pause_writing() by write(), is told at once, in
+the caller's context.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -47,11 +50,7 @@ cdef class BaseTransport(Flow):
         Node node              # in the ring of the server's clients
         object lost_reason     # what connection_lost gets
 
-        object context         # the one for everything (3.15), or None
-        object made_context    # of connection_made, until it is called
-        object lost_context    # of connection_lost
-        object reader_context
-        object writer_context
+        object context         # the connection's; None once it is closed
 
         # Until connection_made is called.
         object made            # the protocol's method
@@ -72,7 +71,6 @@ cdef class BaseTransport(Flow):
         NoResult disclaim(self) except NoResult.EXC
         NoResult name_ends(self, object extra) except NoResult.EXC
         NoResult use_protocol(self, object protocol) except NoResult.EXC
-        object copy_context(self)
 
         # The number of the socket, -1 where somebody closed or detached it behind our back: then
         # the number may be another file's by now, and no system call may name it.
@@ -93,7 +91,7 @@ cdef class BaseTransport(Flow):
         # For data that is written after the end: dropped, and from the fifth time on with a warning.
         NoResult count_lost_write(self) except NoResult.EXC
 
-        # The descriptor fired, in the direction's context; for a subclass.
+        # The descriptor fired; for a subclass.
         NoResult on_readable(self) except NoResult.EXC
         NoResult on_writable(self) except NoResult.EXC
 
@@ -115,6 +113,11 @@ cdef class BaseTransport(Flow):
 
         NoResult report_step(self, Reactor loop, object callback, tuple args,
                              object context) except NoResult.EXC
+
+ctypedef NoResult (*step_t)(BaseTransport self) except NoResult.EXC
+
+# Run a step in the connection's context. An exception goes to the handler, as that of the method `name`.
+cdef NoResult run_step(BaseTransport self, step_t step, str name, tuple args) except NoResult.EXC
 
 # socket.socket(family, type, proto, fd), without a frame of Python where that can be.
 cdef object make_socket(int family, int type, int proto, int fd)

@@ -17,7 +17,9 @@ from libc.string cimport strerror
 
 from cloop._c.pyapi cimport (
     CLOOP_DEBUG,
+    PyContext_Copy,
     PyContext_CopyCurrent,
+    PyContext_Enter,
     PyThreadState,
     PyThreadState_Get,
     Py_DECREF,
@@ -39,7 +41,6 @@ cdef extern from *:
     # Returns NULL; declared as if it set nothing, so that the exception can be taken.
     PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
 
-ctypedef NoResult (*step_t)(BaseTransport self) except NoResult.EXC
 ctypedef NoResult (*quiet_step_t)(BaseTransport self) noexcept
 
 snapshot.cloop_shared = snapshot.shared_snapshots()
@@ -119,11 +120,9 @@ cdef class BaseTransport(Flow):
         """
         loop.check_closed()
         self.loop = loop
-        self.context = context
+        self.context = PyContext_CopyCurrent() if context is None else context
         self.use_protocol(protocol)
         self.made = protocol.connection_made
-        self.made_context = self.copy_context()
-        self.reader_context = self.copy_context()
         self.waiter = waiter
         try:
             self.take_socket(loop, sock)
@@ -176,9 +175,6 @@ cdef class BaseTransport(Flow):
             self.extra.update(self.own_extra())
         return NoResult.OK
 
-    cdef object copy_context(self):
-        return PyContext_CopyCurrent() if self.context is None else self.context
-
     cdef NoResult later(self, run_t run) except NoResult.EXC:
         cdef Step step
         self.loop.check_closed()
@@ -219,7 +215,6 @@ cdef class BaseTransport(Flow):
         return NoResult.OK
 
     cdef NoResult wait_writable(self) except NoResult.EXC:
-        self.writer_context = self.copy_context()
         return self.watch(WRITE)
 
     cdef NoResult count_lost_write(self) except NoResult.EXC:
@@ -253,7 +248,6 @@ cdef class BaseTransport(Flow):
             return
         self.loop.check_closed()
         self.paused = False
-        self.reader_context = self.copy_context()
         # Between the constructor and connection_made it is not time yet.
         if self.made is None and not self.ended:
             self.watch(READ)
@@ -277,7 +271,7 @@ cdef class BaseTransport(Flow):
     cdef NoResult begin(self) except NoResult.EXC:
         """What follows connection_made: read, and wake who waits for the connection."""
         cdef object waiter = self.waiter
-        self.made = self.waiter = self.made_context = None
+        self.made = self.waiter = None
         try:
             if not self.closing and not self.paused:
                 self.watch(READ)
@@ -329,7 +323,6 @@ cdef class BaseTransport(Flow):
     cdef NoResult schedule_loss(self, object exception) except NoResult.EXC:
         self.conn_lost += 1
         self.lost_reason = exception
-        self.lost_context = self.copy_context()
         return self.later(run_connection_lost)
 
     cdef NoResult callback_failed(self, str message) except NoResult.EXC:
@@ -374,7 +367,7 @@ cdef class BaseTransport(Flow):
         self.unwatch(WRITE)
         self.disclaim()
         self.loop = None
-        self.server = self.lost_context = self.reader_context = self.writer_context = None
+        self.server = self.context = None
         self.use_protocol(None)
         try:
             self.close_file()
@@ -492,6 +485,10 @@ cdef class BaseTransport(Flow):
         return self.fd
 
     @property
+    def _context(self):
+        return self.context
+
+    @property
     def _server(self):
         return self.server
 
@@ -530,9 +527,9 @@ cdef NoResult run_connection_made(object owner) except NoResult.EXC:
         return NoResult.OK
     cdef PyObject *failed_in
     try:
-        if call_one_with(self.made_context, self.made, self, &failed_in) < 0:
+        if call_one_with(self.context, self.made, self, &failed_in) < 0:
             Py_DECREF(failed_in)  # the same context
-            self.report_step(self.loop, self.made, (self,), self.made_context)
+            self.report_step(self.loop, self.made, (self,), self.context)
     finally:
         self.begin()
     return NoResult.OK
@@ -540,8 +537,9 @@ cdef NoResult run_connection_made(object owner) except NoResult.EXC:
 
 cdef NoResult run_connection_lost(object owner) except NoResult.EXC:
     cdef BaseTransport self = <BaseTransport>owner
-    return run_step(self, self.lost_context, lose_step, "_call_connection_lost",
-                    (self.lost_reason,))
+    if self.closed:
+        return NoResult.OK
+    return run_step(self, lose_step, "_call_connection_lost", (self.lost_reason,))
 
 
 cdef NoResult run_readable(object owner) except NoResult.EXC:
@@ -549,14 +547,14 @@ cdef NoResult run_readable(object owner) except NoResult.EXC:
     if self.paused or not self.watched & READ:
         # An event that was on its way, or the first since pause_reading().
         return self.unwatch(READ)
-    return run_step(self, self.reader_context, read_step, "_read_ready", ())
+    return run_step(self, read_step, "_read_ready", ())
 
 
 cdef NoResult run_writable(object owner) except NoResult.EXC:
     cdef BaseTransport self = <BaseTransport>owner
     if not self.watched & WRITE:
         return NoResult.OK
-    return run_step(self, self.writer_context, write_step, "_write_ready", ())
+    return run_step(self, write_step, "_write_ready", ())
 
 
 cdef NoResult read_step(BaseTransport self) except NoResult.EXC:
@@ -571,18 +569,21 @@ cdef NoResult lose_step(BaseTransport self) except NoResult.EXC:
     return self.lose()
 
 
-cdef inline NoResult run_step(BaseTransport self, object context, step_t step, str name,
-                              tuple args) except NoResult.EXC:
-    """Run a step in a context; an exception goes to the handler as that of the method `name`."""
+cdef NoResult run_step(BaseTransport self, step_t step, str name, tuple args) except NoResult.EXC:
     cdef Reactor loop = self.loop
+    cdef object context = self.context
     cdef NoResult result = NoResult.EXC
     cdef object exception
     # That of the thread that calls, whichever it is: a Step may be called outside of a turn.
     cdef PyThreadState *state = PyThreadState_Get()
-    if enter_context(state, context) == 0:
-        result = (<quiet_step_t>step)(self)
-        if leave_context(state, context) < 0:
-            result = NoResult.EXC
+    if enter_context(state, context) < 0:
+        # A turn within one of its own callbacks.
+        cloop_take_exception()
+        context = PyContext_Copy(context)
+        PyContext_Enter(context)
+    result = (<quiet_step_t>step)(self)
+    if leave_context(state, context) < 0:
+        result = NoResult.EXC
     if result == NoResult.OK:
         return NoResult.OK
     exception = cloop_take_exception()

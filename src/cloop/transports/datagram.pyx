@@ -423,7 +423,6 @@ cdef class DatagramTransport(BaseTransport):
     cdef NoResult drained(self) except NoResult.EXC:
         """Everything is sent."""
         self.unwatch(WRITE)
-        self.writer_context = None
         if self.closing and not self.conn_lost:
             self.conn_lost += 1
             return self.lose()

@@ -21,6 +21,9 @@ cdef enum:
 # asyncio's defaults for what is not given, checked: (high, low). Raises ValueError.
 cdef tuple water_marks(object high, object low, Py_ssize_t default_high)
 
+# Copy pieces together.
+cdef void join_pieces(char *to, iovec *vector, int n) noexcept
+
 # Call a method without arguments; what it raises goes to the exception handler, with `transport` and
 # `shown` as its protocol.
 cdef NoResult call_protocol(Reactor loop, object protocol, str method, object transport,

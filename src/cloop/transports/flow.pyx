@@ -10,6 +10,7 @@ from cpython.bytes cimport (
     PyBytes_GET_SIZE,
 )
 from cpython.pyport cimport PY_SSIZE_T_MAX
+from libc.string cimport memcpy
 
 cdef enum:
     DEFAULT_HIGH = 65536
@@ -26,6 +27,13 @@ cdef tuple water_marks(object high, object low, Py_ssize_t default_high):
     if not high >= low >= 0:
         raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
     return int(min(high, PY_SSIZE_T_MAX)), int(min(low, PY_SSIZE_T_MAX))
+
+
+cdef void join_pieces(char *to, iovec *vector, int n) noexcept:
+    cdef int i
+    for i in range(n):
+        memcpy(to, vector[i].iov_base, vector[i].iov_len)
+        to += vector[i].iov_len
 
 
 cdef NoResult call_protocol(Reactor loop, object protocol, str method, object transport,

@@ -15,11 +15,10 @@ cdef class Listener:
         int fd
         object protocol_factory
         object server              # told of each transport; may be None
-        # Instead of a plain transport, for TLS: called with (socket, peer's address, context or
-        # None).
+        # Instead of a plain transport, for TLS: called with (socket, peer's address, context, whether
+        # the socket has TCP_NODELAY set).
         object accept
         object context             # copied for each connection
-        bint one_context           # the copy serves all of a connection's callbacks (3.15)
         int batch                  # connections that one event accepts at most
         bint listening             # in the fd table
         int budget                 # connections that the next event accepts at most

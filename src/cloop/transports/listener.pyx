@@ -52,7 +52,6 @@ cdef class Listener:
         self.protocol_factory = protocol_factory
         self.server = server
         self.accept = accept
-        self.one_context = context is not None
         self.context = PyContext_CopyCurrent() if context is None else context
         self.batch = max(1, min(<object>MAX_BATCH, backlog))
         self.family = sock.family
@@ -134,7 +133,7 @@ cdef class Listener:
     cdef NoResult admit(self, int fd, const sockaddr *address,
                         socklen_t length) except NoResult.EXC:
         """Make the connection's socket, and what belongs to it in a context of its own."""
-        cdef object sock, context, shared
+        cdef object sock, context
         try:
             sock = make_socket(self.family, self.type | NONBLOCK, self.proto, fd)
         except BaseException:
@@ -148,13 +147,12 @@ cdef class Listener:
         if self.loop.debug:
             logger.debug("%r got a new connection from %r: %r", self.server, peername, sock)
         context = PyContext_Copy(self.context)
-        shared = context if self.one_context else None
         PyContext_Enter(context)
         try:
             if self.accept is not None:
-                self.accept(sock, peername, shared, self.no_delay)
+                self.accept(sock, peername, context, self.no_delay)
             else:
-                self.connect(sock, peername, shared)
+                self.connect(sock, peername, context)
         finally:
             PyContext_Exit(context)
         return NoResult.OK

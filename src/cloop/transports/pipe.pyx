@@ -171,7 +171,6 @@ cdef class PipeTransport(BaseTransport):
         if self.losing:
             return NoResult.OK
         self.lost_reason = exception
-        self.lost_context = self.copy_context()
         self.later(run_connection_lost)
         self.losing = True
         return NoResult.OK
@@ -298,7 +297,7 @@ cdef class ReadPipeTransport(PipeTransport):
         self.closing = True
         self.unwatch(READ)
         # Whatever it returns or raises, connection_lost follows.
-        self.loop.call_soon(self.protocol.eof_received)
+        self.loop.call_soon(self.protocol.eof_received, context=self.context)
         return self.schedule_loss(None)
 
     cdef bint is_expected(self, object exception) except -1:
@@ -395,7 +394,6 @@ cdef class WritePipeTransport(PipeTransport):
                 if not would_block():
                     return self.write_failed(error_from_errno())
                 written = 0
-            self.writer_context = self.copy_context()
             self.watch(WRITE)
         if whole is not None:
             self.queue(whole, written)
@@ -433,7 +431,6 @@ cdef class WritePipeTransport(PipeTransport):
                 # The protocol is resumed only when nothing is left.
                 return NoResult.OK
         self.unwatch(WRITE)
-        self.writer_context = None
         # May write, close or abort.
         self.may_resume()
         if self.closing and not self.queued and not self.losing:

@@ -75,7 +75,6 @@ cdef class StreamTransport(BaseTransport):
         NoResult put_pieces(self, list pieces, Py_ssize_t total) except NoResult.EXC
         bint send_joined(self, list pieces, Py_ssize_t total) except -1
         Py_ssize_t sent_or_full(self, ssize_t sent) except -2
-        const char *join(self, iovec *vector, int n) noexcept
         Py_ssize_t send_batch(self, size_t *offered, int flags) except -2
         NoResult write_failed(self, object exception) except NoResult.EXC
         NoResult drained(self) except NoResult.EXC

@@ -28,12 +28,12 @@ from cloop._c.socket cimport (
 )
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
-from cloop.transports.base cimport error_from_errno, would_block
+from cloop.transports.base cimport error_from_errno, run_step, would_block
 from cloop.transports.nodelay cimport set_no_delay
 from cloop.transports.outbox cimport GATHER_SIZE, HOLD_SIZE, MANY_TURNS, MANY_WRITES
 from cloop.transports.intake cimport receiver_of
 from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, level_for, scratch_of, set_size
-from cloop.transports.flow cimport MAX_PIECES, Flow
+from cloop.transports.flow cimport MAX_PIECES, Flow, join_pieces
 
 cdef extern from *:
     # NULL is looked at by hand: the exception stays set for callback_failed. Looked up for each
@@ -450,7 +450,9 @@ cdef class StreamTransport(BaseTransport):
         cdef ssize_t sent
         cdef int n = self.gather(vector, offered)
         if n > 1 and offered[0] <= JOIN_SIZE:
-            sent = send(self.live_fd(), self.join(vector, n), offered[0], flags)
+            # Into what nobody is receiving into at the moment.
+            join_pieces(self.scratch.memory, vector, n)
+            sent = send(self.live_fd(), self.scratch.memory, offered[0], flags)
             return self.sent_or_full(sent)
         sent = cloop_send_vector(self.live_fd(), vector, n, flags)
         return self.sent_or_full(sent)
@@ -461,14 +463,6 @@ cdef class StreamTransport(BaseTransport):
                 return -1
             PyErr_SetFromErrno(OSError)
         return sent
-
-    cdef const char *join(self, iovec *vector, int n) noexcept:
-        """Copy pieces together, into what nobody is receiving into at the moment."""
-        cdef char *end = self.scratch.memory
-        for i in range(n):
-            memcpy(end, vector[i].iov_base, vector[i].iov_len)
-            end += vector[i].iov_len
-        return self.scratch.memory
 
     cdef NoResult on_writable(self) except NoResult.EXC:
         if self.conn_lost:
@@ -494,7 +488,6 @@ cdef class StreamTransport(BaseTransport):
     cdef NoResult drained(self) except NoResult.EXC:
         """Everything is sent: now comes what waited for that."""
         self.unwatch(WRITE)
-        self.writer_context = None
         if self.empty_waiter is not None:
             self.empty_waiter.set_result(None)
         # What waited for that may have written more.
@@ -585,12 +578,17 @@ cdef class StreamTransport(BaseTransport):
         return self.eof
 
 
+cdef NoResult gathered_step(BaseTransport self) except NoResult.EXC:
+    return (<StreamTransport>self).send_gathered()
+
+
 cdef NoResult send_kept(object owner) except NoResult.EXC:
     """Send what was gathered in the turn that ends, or push what the kernel has held."""
     cdef StreamTransport self = <StreamTransport>owner
     self.at_end = False
     if self.gathered:
-        return self.send_gathered()
+        # May have to pause the protocol.
+        return run_step(self, gathered_step, "_write_ready", ())
     if self.held:
         self.held = False
         if not self.closed:

@@ -214,7 +214,7 @@ cdef class TlsTransport(TlsBase):
                 filled += n
             else:
                 if view.len:
-                    self.loop.call_soon(self._do_read)
+                    self.loop.call_soon(self._do_read, context=self.context)
         finally:
             PyBuffer_Release(&view)
         if filled:

@@ -39,7 +39,7 @@ cdef class TlsBase(TlsFlow):
         int conn_lost          # counts writes after the end
         object waiter          # a future for the end of the handshake
 
-        object context         # ssl.SSLContext
+        object sslcontext      # ssl.SSLContext
         bint server_side
         object server_hostname
         bint told              # the handshake is over, and so this is known:
@@ -71,10 +71,10 @@ cdef class TlsBase(TlsFlow):
         bint is_idle(self) except -1
         NoResult use_kernel(self) except NoResult.EXC
         NoResult not_shaken(self, object exception) except NoResult.EXC
+        NoResult start_timer(self, object seconds, object check) except NoResult.EXC
         NoResult stop_timer(self) except NoResult.EXC
 
         NoResult start_shutdown(self) except NoResult.EXC
-        NoResult start_shutdown_timer(self) except NoResult.EXC
         NoResult flush(self, const char *start, Py_ssize_t size) except NoResult.EXC
         NoResult shut_down(self) except NoResult.EXC
         NoResult end(self, object exception) except NoResult.EXC

@@ -1,10 +1,13 @@
 import asyncio
 import ssl
 from asyncio.constants import _SendfileMode
+from contextvars import Context
 from typing import ClassVar, Self
 
 from cloop.core.reactor import Reactor
 from cloop.transports.tls_flow import TlsFlow
+
+def context_of(transport: asyncio.BaseTransport) -> Context: ...
 
 # An asyncio.Transport to isinstance(), and the protocol of another; it is derived from neither.
 class TlsBase(TlsFlow, asyncio.Transport, asyncio.Protocol):

@@ -23,7 +23,7 @@ except ImportError:  # a Python that was built without OpenSSL
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cloop._c.pyapi cimport CLOOP_DEBUG, cloop_drop_instance_dict
+from cloop._c.pyapi cimport CLOOP_DEBUG, PyContext_CopyCurrent, cloop_drop_instance_dict
 from cloop.core.counts cimport register
 from cloop.core.reactor cimport Reactor
 from cloop.transports.intake cimport intake_of
@@ -58,6 +58,15 @@ cdef object checked_timeout(object seconds, str name, object default):
     return seconds
 
 
+def context_of(transport):
+    """The contextvars.Context that the callbacks of a transport run in."""
+    if isinstance(transport, TlsFlow):
+        context = (<TlsFlow>transport).context
+    else:
+        context = getattr(transport, "_context", None)
+    return PyContext_CopyCurrent() if context is None else context
+
+
 cdef class TlsBase(TlsFlow):
     """What becomes of a TLS connection."""
 
@@ -80,7 +89,7 @@ cdef class TlsBase(TlsFlow):
             ssl_handshake_timeout, "ssl_handshake_timeout", constants.SSL_HANDSHAKE_TIMEOUT)
         self.shutdown_timeout = checked_timeout(
             ssl_shutdown_timeout, "ssl_shutdown_timeout", constants.SSL_SHUTDOWN_TIMEOUT)
-        self.context = sslcontext or _create_transport_context(server_side, server_hostname)
+        self.sslcontext = sslcontext or _create_transport_context(server_side, server_hostname)
         self.server_side = server_side
         self.server_hostname = server_hostname if server_hostname and not server_side else None
         self.loop = loop
@@ -88,7 +97,7 @@ cdef class TlsBase(TlsFlow):
         self.waiter = waiter
         self.known = INIT if call_connection_made else MADE
         self.use_protocol(protocol)
-        self.engine = new_engine(self.context, server_side, self.server_hostname)
+        self.engine = new_engine(self.sslcontext, server_side, self.server_hostname)
         self.closed = False
 
     def __dealloc__(self):
@@ -155,6 +164,7 @@ cdef class TlsBase(TlsFlow):
     def connection_made(self, transport):
         """The connection below is there: begin the handshake."""
         self.transport = transport
+        self.context = context_of(transport)
         if self.closed:
             # Closed before it began.
             self.force_close(None)
@@ -169,7 +179,7 @@ cdef class TlsBase(TlsFlow):
             logger.debug("%r starts SSL handshake", self)
             self.began = self.loop.time()
         self.state = HANDSHAKE
-        self.timer = self.loop.call_later(self.handshake_timeout, self._check_handshake_timeout)
+        self.start_timer(self.handshake_timeout, self._check_handshake_timeout)
         self.shake_hands()
 
     def connection_lost(self, exc):
@@ -185,9 +195,9 @@ cdef class TlsBase(TlsFlow):
         try:
             if state != HANDSHAKE and (self.known == MADE or self.known == ENDED):
                 self.known = LOST
-                self.loop.call_soon(protocol.connection_lost, exc)
+                self.loop.call_soon(protocol.connection_lost, exc, context=self.context)
         finally:
-            self.transport = self.stream = self.protocol = self.intake = None
+            self.transport = self.stream = self.protocol = self.intake = self.context = None
             self.stop_timer()
             self.wake(exc)
             if self.file_waiter is not None and not self.file_waiter.done():
@@ -198,7 +208,7 @@ cdef class TlsBase(TlsFlow):
     cdef NoResult forget(self) except NoResult.EXC:
         """Let go of what was kept for get_extra_info()."""
         self.told = False
-        self.context = self.peercert = None
+        self.sslcontext = self.peercert = None
         self.engine = spent_engine()
         return NoResult.OK
 
@@ -340,6 +350,10 @@ cdef class TlsBase(TlsFlow):
         self.fatal_error(exception, message)
         return self.wake(exception)
 
+    cdef NoResult start_timer(self, object seconds, object check) except NoResult.EXC:
+        self.timer = self.loop.call_later(seconds, check, context=self.context)
+        return NoResult.OK
+
     cdef NoResult stop_timer(self) except NoResult.EXC:
         if self.timer is not None:
             self.timer.cancel()
@@ -392,12 +406,8 @@ cdef class TlsBase(TlsFlow):
         if self.state == HANDSHAKE:
             return self.force_close(None)
         self.state = FLUSHING
-        self.start_shutdown_timer()
+        self.start_timer(self.shutdown_timeout, self._check_shutdown_timeout)
         return self.flush(NULL, 0)
-
-    cdef NoResult start_shutdown_timer(self) except NoResult.EXC:
-        self.timer = self.loop.call_later(self.shutdown_timeout, self._check_shutdown_timeout)
-        return NoResult.OK
 
     cdef NoResult flush(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         self.read(start, size)
@@ -439,9 +449,9 @@ cdef class TlsBase(TlsFlow):
             return self.fatal_error(exception, "Fatal error on transport")
         if self.transport is None:
             return NoResult.OK
-        self.loop.call_soon(self.transport.close)
+        self.loop.call_soon(self.transport.close, context=self.context)
         if timed_to_the_end and self.timer is None:
-            return self.start_shutdown_timer()
+            return self.start_timer(self.shutdown_timeout, self._check_shutdown_timeout)
         return NoResult.OK
 
     cdef bint is_over(self) except -1:
@@ -515,7 +525,7 @@ cdef class TlsBase(TlsFlow):
 
     @property
     def _extra(self):
-        extra = {} if self.context is None else {"sslcontext": self.context}
+        extra = {} if self.sslcontext is None else {"sslcontext": self.sslcontext}
         if self.told:
             sslobj = self.engine.sslobj
             extra.update(peercert=self.peercert, cipher=sslobj.cipher(), compression=sslobj.compression(),

@@ -15,6 +15,9 @@ cdef class TlsFlow(Receiver):
         Reactor loop
         object protocol        # the application's; None once the connection is lost
         object transport       # the one below, from its connection_made to its connection_lost
+        # The connection's, in which its callbacks run: that of the transport below, from its
+        # connection_made to its connection_lost.
+        object context
         TlsEngine engine
         # What is written goes through the engine and the loop's memory to a transport of ours.
         bint straight

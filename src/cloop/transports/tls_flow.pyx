@@ -35,7 +35,7 @@ cdef class TlsFlow(Receiver):
         """Deliver again."""
         if self.reading_paused:
             self.reading_paused = False
-            self.loop.call_soon(self._go_on)
+            self.loop.call_soon(self._go_on, context=self.context)
 
     cdef NoResult control_reading(self) except NoResult.EXC:
         """Receive nothing more while what waits to be read is above the mark."""
