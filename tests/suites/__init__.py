@@ -10,5 +10,6 @@ are run. Each gets a virtualenv of its own with a wheel of cloop, made by `place
 `--work`. `runs` has one suite run on one loop, in a process into which `inside/cloop_suite.py` is loaded:
 it makes the loop the default, writes down the outcome of each test, and counts the loops that were made,
 of which class. `verdicts` compares: a test that ends otherwise on cloop than on asyncio is run again, alone,
-on both, which tells a flaky one from a difference. `explained.toml` has the differences that are right, and why.
+on both, which tells a flaky one from a difference. `explained.toml` has the differences that are right, and
+why.
 """

@@ -36,7 +36,9 @@ def parse(known: dict[str, Package]) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="package", help=f"default: all of {', '.join(known)}")
     parser.add_argument("--loop", choices=("both", *LOOPS), default="both", help="both compares the two")
     parser.add_argument("-k", dest="pattern", default="*", help="only tests like this; * stands for anything")
-    parser.add_argument("--work", type=Path, default=default_folder(), help="the folder for downloads and more")
+    parser.add_argument(
+        "--work", type=Path, default=default_folder(), help="the folder for downloads and more"
+    )
     parser.add_argument("--wheel", type=Path, help="a wheel of cloop, instead of one of this checkout")
     options = parser.parse_args()
     unknown = set(options.names) - set(known)
@@ -56,6 +58,7 @@ def run_package(package: Package, places: Places, options: argparse.Namespace) -
         runs[loop] = run_suite(package, loop, places, pattern=options.pattern)
         say(f"{loop}: {runs[loop].summary()}")
         faults += faults_of(runs[loop], loop, package, whole)
+        runs[loop].save(places.results(package, loop))
     if len(loops) == 1:
         faults += show_failures(runs[loops[0]])
         shown = ""
@@ -66,6 +69,7 @@ def run_package(package: Package, places: Places, options: argparse.Namespace) -
             verdicts.load(package.name),
             whole,
         )
+        show_common(runs)
         show(comparison, runs)
         faults += [] if comparison.passed else ["differences"]
         shown = f"; unexplained {len(comparison.unexplained)}, explained {len(comparison.explained)}"
@@ -75,11 +79,21 @@ def run_package(package: Package, places: Places, options: argparse.Namespace) -
     return f"{package.name} {package.version}: {table}{shown}", not faults
 
 
+def show_common(runs: dict[str, Run]) -> None:
+    """Print what fails on both loops: the suite's own trouble, or this machine's."""
+    for test, result in runs["asyncio"].results.items():
+        other = runs["cloop"].results.get(test)
+        if result.outcome in verdicts.FAILURES and other is not None and other.outcome == result.outcome:
+            say(f"{result.outcome} on both: {test}")
+
+
 def faults_of(run: Run, loop: str, package: Package, whole: bool) -> list[str]:
     """What is wrong with a run, whatever its tests say: it was not on that loop, an entry is of no use."""
     faults = []
     if run.loops[loop] < SHARE * run.loops.total() or (whole and not run.loops[loop]):
         faults.append(f"the run on {loop} made loops of other kinds: {dict(run.loops)}")
+    if "passed" not in run.outcomes.values():
+        faults.append(f"no test passed on {loop}")
     if whole:
         unmatched = [each.test for each in package.left_out if each.test not in run.patterns]
         faults += [f"the entry of left_out {test} matches no test" for test in unmatched]

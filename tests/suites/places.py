@@ -46,6 +46,12 @@ class Places:
         """The interpreter of the package's virtualenv, which `prepare` makes."""
         return self.folder / "venvs" / VERSION / package.name / "bin" / "python"
 
+    def results(self, package: Package, loop: str) -> Path:
+        """The file for the results of a run, each with its detail."""
+        folder = self.folder / "results" / VERSION
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{package.name}-{loop}.json"
+
     def prepare(self, package: Package) -> None:
         """Make the virtualenv, if need be, with what the suite needs; and install this cloop in it."""
         python = self.interpreter(package)
@@ -55,9 +61,9 @@ class Places:
         stamp = folder / "cloop-suite"
         if not stamp.exists() or stamp.read_text() != state:
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-            pip(python, "install", "--quiet", *needs)
+            pip(python, "install", "-qq", *needs)
             stamp.write_text(state)
-        pip(python, "install", "--quiet", "--force-reinstall", "--no-deps", str(self.wheel()))
+        pip(python, "install", "-qq", "--force-reinstall", "--no-deps", str(self.wheel()))
         self.install_inside(python)
         return python
 
@@ -67,7 +73,7 @@ class Places:
             folder = self.folder / "wheels" / VERSION
             shutil.rmtree(folder, ignore_errors=True)
             isolated = ["--no-build-isolation"] if can_build() else []
-            pip(Path(sys.executable), "wheel", "--quiet", "--no-deps", *isolated, "-w", str(folder), str(ROOT))
+            pip(Path(sys.executable), "wheel", "-qq", "--no-deps", *isolated, "-w", str(folder), str(ROOT))
             [self.given_wheel] = folder.glob("*.whl")
         return self.given_wheel
 
@@ -95,7 +101,7 @@ def fetch(package: Package, folder: Path) -> Path:
     if package.debian:
         fetch_from_debian(package, folder)
     else:
-        options = ["--quiet", "--no-deps", "--no-binary", package.name, "--dest", str(folder)]
+        options = ["-qq", "--no-deps", "--no-binary", package.name, "--dest", str(folder)]
         pip(Path(sys.executable), "download", *options, f"{package.name}=={package.version}")
     [archive] = folder.glob("*.tar.*")
     return archive
@@ -117,7 +123,11 @@ def fetch_from_debian(package: Package, folder: Path) -> None:
         "Dir::Cache::srcpkgcache": "",
         "APT::Sandbox::User": "",
     }
-    command = ["apt-get", "-qq", *(part for pair in settings.items() for part in ("-o", "{}={}".format(*pair)))]
+    command = [
+        "apt-get",
+        "-qq",
+        *(part for pair in settings.items() for part in ("-o", "{}={}".format(*pair))),
+    ]
     subprocess.run([*command, "update"], cwd=folder, check=True)
     subprocess.run([*command, "source", "--download-only", "--tar-only", source], cwd=folder, check=True)
 

@@ -1,7 +1,7 @@
 """Run a suite on one loop, and collect what became of each test.
 
-The process of the suite is watched by its report: when nothing is written for longer than a test may take, it is
-ended, with every thread's stack, and that test counts as hung. After a crash, too, another process goes on
+The process of the suite is watched by its report: when nothing is written for longer than a test may take, it
+is ended, with every thread's stack, and that test counts as hung. After a crash, too, another process goes on
 with the tests that are left.
 """
 
@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .packages import Package
@@ -50,6 +50,10 @@ class Run:
     def outcomes(self) -> dict[str, str]:
         """The outcomes alone."""
         return {test: result.outcome for test, result in self.results.items()}
+
+    def save(self, path: Path) -> None:
+        """Write all down, for whoever wants to look closer."""
+        path.write_text(json.dumps({test: asdict(result) for test, result in self.results.items()}, indent=1))
 
     def summary(self) -> str:
         """One line with the counts."""

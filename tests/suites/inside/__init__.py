@@ -1,1 +1,1 @@
-"""What is copied into the virtualenv of a suite, and loaded there; these files import nothing of the project."""
+"""What is copied into the virtualenv of a suite, and loaded there: nothing here imports the project."""

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 from cloop_suite_pattern import matches
 
@@ -45,8 +46,7 @@ class Report:
     """The records, and what is known of the test that runs."""
 
     def __init__(self, path):
-        # Not inherited: a child that outlives the suite must not hold it.
-        self.file = open(path, "a", encoding="utf-8")
+        self.file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115
         self.loops = Counter()
         self.made_before = Counter()
         self.outcome = "passed"
@@ -120,8 +120,7 @@ def choose(loop):
             asyncio.EventLoop = cloop.Loop
 
 
-with open(os.environ["CLOOP_SUITE"], encoding="utf-8") as order:
-    settings = Settings(json.load(order))
+settings = Settings(json.loads(Path(os.environ["CLOOP_SUITE"]).read_text(encoding="utf-8")))
 report = Report(settings.report)
 count_loops(report)
 choose(settings.loop)

@@ -1,7 +1,7 @@
 """Run a program that runs unittest's tests, and write down what becomes of them.
 
-    python -m cloop_suite_unittest PROGRAM.py [arguments]
-    python -m cloop_suite_unittest -m MODULE [arguments]
+python -m cloop_suite_unittest PROGRAM.py [arguments]
+python -m cloop_suite_unittest -m MODULE [arguments]
 """
 
 import runpy
@@ -77,12 +77,13 @@ def main():
     unittest.TextTestResult = unittest.TextTestRunner.resultclass = RecordingResult
     pick_tests()
     del sys.argv[0]
-    by_name = sys.argv[0] == "-m"
-    if by_name:
-        del sys.argv[0]
-        sys.path.insert(0, "")
     try:
-        (runpy.run_module if by_name else runpy.run_path)(sys.argv[0], run_name="__main__")
+        if sys.argv[0] == "-m":
+            del sys.argv[0]
+            sys.path.insert(0, "")
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
         report.end()
 
