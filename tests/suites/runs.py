@@ -111,7 +111,7 @@ class Attempt:
             process = subprocess.Popen(
                 self.command(names),
                 cwd=self.sources / self.package.folder,
-                env=self.environment(),
+                env=self.environment(names),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -131,19 +131,24 @@ class Attempt:
                 tests = sorted({test.partition("::")[0] for test in self.order["only"]})
             program = ["-m", "pytest", "-p", "cloop_suite", "-p", "no:cacheprovider", "-q"]
             # What a suite adds on its own is for its developers: coverage, many processes.
-            program += ["-o", "addopts=", "--continue-on-collection-errors", *self.package.options]
+            program += [
+                "-o",
+                "addopts=",
+                "--continue-on-collection-errors",
+                *(option.format(**names) for option in self.package.options),
+            ]
         else:
             program = ["-m", "cloop_suite_unittest", *self.package.command]
             if self.order["only"] is not None and self.package.by_name:
                 tests = list(self.order["only"])
         line = [str(self.python), *program, *tests]
-        return [*as_user(self.package.user), *(part.format(**names) if names else part for part in line)]
+        return [*as_user(self.package.user), *line]
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, names: dict[str, str]) -> dict[str, str]:
         """The environment: this process's, with the virtualenv first and a home of its own."""
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
-            **dict(self.package.environment),
+            **{name: value.format(**names) for name, value in self.package.environment},
             "CLOOP_SUITE": str(self.order_file),
             "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}",
             "VIRTUAL_ENV": str(self.python.parent.parent),

@@ -15,16 +15,35 @@ START_SECONDS = 20
 
 @contextlib.contextmanager
 def serving(service: str, folder: Path) -> Iterator[dict[str, str]]:
-    """Run a service while the block runs; gives what the package's command line may name, as {redis}."""
-    if not service:
+    """Run a service while the block runs; gives what the package's description may name, as {redis}."""
+    if service == "redis":
+        with redis(folder) as url:
+            yield {"redis": url}
+    elif service == "postgresql":
+        # The suite starts its own.
+        yield {"postgresql": str(postgresql())}
+    else:
         yield {}
-        return
+
+
+def postgresql() -> Path:
+    """The folder with the newest PostgreSQL's programs; Debian's are not on PATH."""
+    found = shutil.which("pg_ctl")
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if found is None and not folders:
+        raise RuntimeError("PostgreSQL is needed")
+    return Path(found).parent if found is not None else folders[-1]
+
+
+@contextlib.contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    """Run a Redis of its own; gives its URL."""
     port = free_port()
     command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
     process = subprocess.Popen([*command, "--enable-debug-command", "yes"], stdout=subprocess.DEVNULL)
     try:
         wait_for(port)
-        yield {service: f"redis://127.0.0.1:{port}"}
+        yield f"redis://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
