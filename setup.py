@@ -128,6 +128,7 @@ MODULES = [
     "api/sockio.pyx",
     "api/spawn.pyx",
     "api/streamio.pyx",
+    "api/replaced.pyx",
     "base_loop.pyx",
 ]
 
@@ -139,9 +140,7 @@ def extension(path: str) -> Extension:
         "cloop." + path.rsplit(".", 1)[0].replace("/", "."),
         ["src/cloop/" + path, *(["tests/kqueue/kqueue.c"] if emulated else [])],
         include_dirs=["src/cloop/_c", *(["tests/kqueue"] if emulated else [])],
-        depends=[
-            f"src/cloop/_c/{name}.h" for name in ("calls", "compat", "ktls", "pidfd", "snapshot", "spawn")
-        ],
+        depends=[str(header) for header in sorted(Path("src/cloop/_c").glob("*.h"))],
         define_macros=[("CLOOP_DEBUG", "1" if DEBUG else "0")],
         extra_compile_args=FLAGS + (WARNINGS if WERROR else []),
         extra_link_args=SANITIZE,

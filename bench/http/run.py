@@ -1,8 +1,12 @@
-"""Hello-world requests per second of uvicorn and aiohttp under each loop, in turn, with wrk as the load.
+"""Hello-world requests per second of uvicorn, aiohttp and FastAPI under each loop, with wrk as the load.
 
     python -m bench.http.run
     python -m bench.http.run --servers uvicorn --loops cloop,uvloop --seconds 60 --rounds 1
     python -m bench.http.run --tls
+    python -m bench.http.run --servers fastapi --connections 32
+
+uvicorn serves a bare ASGI application; "fastapi" is uvicorn with an endpoint of FastAPI that is a plain
+function: it runs in a worker thread, and a column tells how many threads have run it.
 
 The servers share one core and wrk has another. All servers run the whole time, and a round puts load on each
 of them in turn; the table gives the medians of the rounds, the ratio as the median of the ratios within each
@@ -16,8 +20,10 @@ import importlib.util
 import math
 import re
 import shutil
+import ssl
 import statistics
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -44,11 +50,11 @@ GRACE_S = 15  # beyond its own time, until wrk is taken to hang
 US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
 
 
-def uvicorn_command(loop: str, port: int, tls: bool) -> list[str]:
+def uvicorn_command(loop: str, port: int, tls: bool, app: str = "uvicorn_app") -> list[str]:
     options = ["--loop", FACTORIES[loop], "--http", "httptools", "--lifespan", "off", "--port", str(port)]
     quiet = ["--no-access-log", "--log-level", "error"]
     secure = ["--ssl-certfile", str(PEM)] if tls else []
-    return [sys.executable, "-m", "uvicorn", f"{__package__}.uvicorn_app:app", *options, *quiet, *secure]
+    return [sys.executable, "-m", "uvicorn", f"{__package__}.{app}:app", *options, *quiet, *secure]
 
 
 def aiohttp_command(loop: str, port: int, tls: bool) -> list[str]:
@@ -56,8 +62,16 @@ def aiohttp_command(loop: str, port: int, tls: bool) -> list[str]:
     return [sys.executable, "-m", f"{__package__}.aiohttp_app", "--loop", loop, "--port", str(port), *secure]
 
 
-SERVERS = {"uvicorn": uvicorn_command, "aiohttp": aiohttp_command}
-MODULES = {"uvicorn": ["uvicorn", "httptools"], "aiohttp": ["aiohttp"]}
+def fastapi_command(loop: str, port: int, tls: bool) -> list[str]:
+    return uvicorn_command(loop, port, tls, "fastapi_app")
+
+
+SERVERS = {"uvicorn": uvicorn_command, "aiohttp": aiohttp_command, "fastapi": fastapi_command}
+MODULES = {
+    "uvicorn": ["uvicorn", "httptools"],
+    "aiohttp": ["aiohttp"],
+    "fastapi": ["fastapi", "uvicorn", "httptools"],
+}
 
 
 @dataclass(frozen=True)
@@ -70,10 +84,12 @@ class Rate:
     errors: int
     cpu_us: float
     rss_growth_kib: float
+    threads: int | None  # that have run the endpoint, from the server's start on
 
 
 # The columns of the table that show a median as it is, and their decimals.
 COLUMNS = {"p50_us": 0, "p99_us": 0, "cpu_us": 1, "rss_growth_kib": 0}
+THREADS = {"threads": 0}
 
 
 # -- wrk ----------------------------------------------------------------------------------------------------
@@ -120,7 +136,15 @@ def server_of(args: argparse.Namespace, server: str, loop: str) -> Iterator[tupl
         yield port, process.pid
 
 
-def measure(args: argparse.Namespace, servers: dict[str, tuple[int, int]], loop: str) -> Rate:
+def threads_of(args: argparse.Namespace, port: int) -> int:
+    """How many threads the server says it has used."""
+    scheme = "https" if args.tls else "http"
+    trusting = ssl._create_unverified_context() if args.tls else None
+    with urllib.request.urlopen(f"{scheme}://127.0.0.1:{port}/threads", context=trusting) as answer:
+        return int(answer.read())
+
+
+def measure(args: argparse.Namespace, server: str, servers: dict[str, tuple[int, int]], loop: str) -> Rate:
     """One measurement of the server under one loop."""
     port, pid = servers[loop]
     before, rss_before = usage_of(pid), rss_bytes(pid)
@@ -134,6 +158,7 @@ def measure(args: argparse.Namespace, servers: dict[str, tuple[int, int]], loop:
         errors=count_errors(text),
         cpu_us=used.cpu_us / max(requests, 1),
         rss_growth_kib=rss_growth / 1024,
+        threads=threads_of(args, port) if server == "fastapi" else None,
     )
 
 
@@ -141,23 +166,24 @@ def rate_table(server: str, rates: dict[str, list[Rate]]) -> str:
     """A row a loop: its rate, over the best peer's, the medians of the other figures, all the errors."""
     by_loop = {loop: [rate.requests_per_s for rate in measured] for loop, measured in rates.items()}
     peers = [loop for loop in rates if loop != CLOOP]
+    columns = COLUMNS | (THREADS if server.startswith("fastapi") else {})
     rows = []
     for loop, measured in rates.items():
         median = statistics.median(by_loop[loop]) if measured else None
         row = [loop, number(median), number(against_peers(by_loop, loop, peers), 2)]
-        for part, digits in COLUMNS.items():
+        for part, digits in columns.items():
             values = [getattr(rate, part) for rate in measured]
             row.append(number(statistics.median(values) if values else None, digits))
         row.append(number(sum(rate.errors for rate in measured) if measured else None))
         rows.append(row)
-    titles = [column.replace("_", " ") for column in COLUMNS]
+    titles = [column.replace("_", " ") for column in columns]
     return render([server, "requests/s", "/ best peer", *titles, "errors"], rows)
 
 
 def parse_args() -> argparse.Namespace:
     parser = new_parser("bench.http.run", __doc__)
     add_common_options(parser, seconds=1, rounds=9)
-    parser.add_argument("--servers", help=f"comma-separated, of {', '.join(SERVERS)} (default: both)")
+    parser.add_argument("--servers", help=f"comma-separated, of {', '.join(SERVERS)} (default: all)")
     parser.add_argument("--connections", type=int, default=64, help="wrk keeps open (default: 64)")
     parser.add_argument("--tls", action="store_true", help="over TLS")
     return parser.parse_args()
@@ -176,7 +202,7 @@ def main() -> None:
             print(f"left out: {server}: {', '.join(missing)} not installed", file=sys.stderr)
             continue
         with all_running(loops, partial(server_of, args, server)) as servers:
-            rates = in_turn(list(servers), args.rounds, partial(measure, args, servers))
+            rates = in_turn(list(servers), args.rounds, partial(measure, args, server, servers))
         title = f"{server}, tls" if args.tls else server
         print(f"{rate_table(title, rates)}\n")
         results[server] = {loop: [asdict(rate) for rate in measured] for loop, measured in rates.items()}

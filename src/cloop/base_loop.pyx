@@ -9,7 +9,7 @@ Derived in its rules and messages from CPython's asyncio/base_events.py (PSF Lic
 import os
 import sys
 import weakref
-from asyncio import constants, events, futures, tasks
+from asyncio import base_events, constants, events, futures, tasks
 from asyncio.log import logger
 
 from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident
@@ -25,6 +25,9 @@ from cloop.api.streams import equip_writer
 
 cdef object isfuture = futures.isfuture
 cdef object ensure_future = tasks.ensure_future
+# asyncio's own: by this callback anyio finds the task that a program began with, to which it ties its
+# worker threads.
+cdef object stop_loop_of = base_events._run_until_complete_cb
 # 3.13.3 and 3.14 hand every keyword of create_task on to the task factory, the name included;
 # before, the loop sets the name itself.
 cdef bint factory_takes_name = sys.version_info >= (3, 13, 3)
@@ -287,16 +290,6 @@ cdef class BaseLoop(Reactor):
         self.own_call_soon_threadsafe = call_soon_threadsafe
         self.own_call_at = call_at
         self.own_time = time
-
-
-def stop_loop_of(future):
-    """Stop the loop of a future that is done."""
-    if not future.cancelled():
-        exception = future.exception()
-        if isinstance(exception, (SystemExit, KeyboardInterrupt)):
-            # It ended the run itself.
-            return
-    futures._get_loop(future).stop()
 
 
 # ---- fork(2)

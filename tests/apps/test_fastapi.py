@@ -84,3 +84,33 @@ def test_the_test_client(application, impl):
         with client.websocket_connect("/echo") as websocket:
             websocket.send_text("hello")
             assert websocket.receive_text() == "hello"
+
+
+def test_plain_endpoints_share_a_thread(run, loop, monkeypatch):
+    """One request after the other, to an endpoint that is no coroutine function, starts one thread."""
+    import threading
+
+    import fastapi
+    import httpx
+
+    application = fastapi.FastAPI()
+    names = set()
+
+    @application.get("/")
+    def plain():
+        names.add(threading.current_thread().name)
+        return {"hello": "world"}
+
+    started = []
+    start = threading.Thread.start
+    monkeypatch.setattr(
+        threading.Thread, "start", lambda thread: (started.append(thread.name), start(thread))
+    )
+
+    async def main():
+        async with serving(application) as address, httpx.AsyncClient() as client:
+            for _ in range(20):
+                assert (await client.get(f"http://{address}/")).json() == {"hello": "world"}
+
+    run(main())
+    assert len([name for name in started if name in names]) == 1

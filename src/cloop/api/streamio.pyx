@@ -27,6 +27,8 @@ from cloop.transports.intake cimport Intake, clamped
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
 
+from cloop.api.frames import Standby
+
 ctypedef int (*advance_t)(PyObject *, PyObject **) noexcept
 ctypedef bint (*empty_t)(PyObject *) noexcept
 
@@ -70,6 +72,10 @@ cdef object coroutine_type = types.CoroutineType
 cdef object plain_drain = asyncio.StreamWriter.drain
 cdef object plain_read = asyncio.StreamReader.read
 cdef object plain_readexactly = asyncio.StreamReader.readexactly
+# By Kind: asyncio's method, and arguments.
+cdef tuple PLAIN = (
+    (plain_read, 1), (plain_read,), (plain_readexactly, 1), (asyncio.StreamReader.readline,),
+    (asyncio.StreamReader.readuntil,), (plain_drain,))
 
 
 def report_unawaited(kind):
@@ -91,6 +97,7 @@ cdef class StreamCall:
     cdef object inner          # what is waited for instead: an iterator or a coroutine
     cdef list parts            # what READ_ALL has read, or the separators of READ_UNTIL
     cdef Py_ssize_t offset     # where READ_UNTIL looks for them next
+    cdef object standby        # whose frame somebody has asked for
     cdef object __weakref__
 
     def __dealloc__(self):
@@ -136,8 +143,18 @@ cdef class StreamCall:
 
     @property
     def cr_frame(self):
-        """None: it has none."""
-        return None
+        """None once it is over; before, the frame that a coroutine of asyncio's has then."""
+        if self.state == OVER:
+            return None
+        cdef bint waiting = self.state == WAITING
+        if self.standby is None or self.standby.waiting != waiting:
+            self.standby = Standby(*PLAIN[self.kind], waiting=waiting)
+        return self.standby.frame
+
+    @property
+    def cr_code(self):
+        """The code of asyncio's method."""
+        return PLAIN[self.kind][0].__code__
 
     @property
     def cr_origin(self):
@@ -301,7 +318,7 @@ cdef class StreamCall:
     cdef int drain(self, PyObject **result) except -1:
         if self.state == NEW:
             self.state = OVER
-            if is_calm(transport_of(self.argument)):
+            if is_calm(self.argument, transport_of(self.argument)):
                 result[0] = new_reference(None)
                 return RETURNED
             self.inner = plain_drain(self.argument)
@@ -328,22 +345,39 @@ cdef list sorted_separators(object separator):
     return separators
 
 
-cdef bint is_calm(object transport):
+cdef bint is_calm(object writer, object transport):
     """Whether drain() has nothing to wait for and nothing to raise, which only cloop's own tell."""
     cdef StreamTransport stream
     cdef TlsTransport tls
     cdef Intake intake = None
+    cdef object protocol
     if type(transport) is StreamTransport:
         stream = <StreamTransport>transport
         if stream.closing or stream.protocol_paused or type(stream.receiver) is not Intake:
             return False
         intake = <Intake>stream.receiver
+        protocol = stream.protocol
     elif type(transport) is TlsTransport:
         tls = <TlsTransport>transport
         if tls.closed or tls.writing_paused or tls.stream is None or tls.stream.closing:
             return False
         intake = tls.intake
-    return intake is not None and intake.exception is None
+        protocol = tls.protocol
+    if intake is None or intake.replaced or intake.exception is not None or is_equipped(transport):
+        return False
+    # One of another class tells when it gets another protocol or reader (api/replaced).
+    return type(writer) is not slotted_writer or (
+        in_slot(writer, protocol_offset) == <PyObject *>protocol and reads(writer, intake))
+
+
+cdef bint reads(object writer, Intake intake):
+    """Whether the reader of a slotted writer is the intake's, or there is none."""
+    cdef PyObject *reader = in_slot(writer, reader_offset)
+    if reader == NULL:
+        return False
+    if type(<object>reader) is slotted_reader:
+        return in_slot(<object>reader, intake_offset) == <PyObject *>intake
+    return <object>reader is None or getattr(<object>reader, "_intake", None) is intake
 
 
 cdef int advance(object owner, PyObject **result) except -1:
@@ -376,6 +410,8 @@ cdef bint empty(StreamCall self) noexcept:
     # Rarely there. What else there is, is gone with the end.
     if self.parts is not None:
         self.parts = None
+    if self.standby is not None:
+        self.standby = None
     return True
 
 
@@ -403,6 +439,8 @@ cdef object slotted_reader = None
 cdef object slotted_writer = None
 cdef Py_ssize_t intake_offset
 cdef Py_ssize_t transport_offset
+cdef Py_ssize_t protocol_offset
+cdef Py_ssize_t reader_offset
 
 
 cdef Intake intake_of(object reader):
@@ -488,13 +526,20 @@ class StreamReader(asyncio.StreamReader):
 def kept(name):
     """A property that is kept in the intake."""
 
+    inner = kept_as(name)
+
     def get(reader):
-        return getattr(reader._intake, name)
+        return getattr(reader._intake, inner)
 
     def set(reader, value):
-        setattr(reader._intake, name, value)
+        setattr(reader._intake, inner, value)
 
     return property(get, set)
+
+
+def kept_as(name):
+    """What the intake calls it: some it keeps in another form, and those have asyncio's name."""
+    return name if hasattr(Intake, name) else name[1:]
 
 
 # What asyncio's methods, and libraries, know of a reader.
@@ -553,6 +598,8 @@ del kind
 slotted_reader, slotted_writer = SlottedReader, SlottedWriter
 intake_offset = offset_of(SlottedReader, "_intake")
 transport_offset = offset_of(SlottedWriter, "_transport")
+protocol_offset = offset_of(SlottedWriter, "_protocol")
+reader_offset = offset_of(SlottedWriter, "_reader")
 
 # So they are coroutine functions to asyncio and inspect.
 for method in (StreamReader.read, StreamReader.readline, StreamReader.readuntil, StreamReader.readexactly,

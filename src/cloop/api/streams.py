@@ -8,8 +8,8 @@ that is made as ours from the start has its attributes in slots and is faster st
     asyncio.open_connection, start_server, open_unix_connection, start_unix_server
 
 get them on a loop of cloop's: they make asyncio's objects, of which the loop is given the protocol,
-and `equipped` sees to its reader before the connection is made. Of a server nobody has reader and
-writer before its callback gets them, so those of ours are put in their place. A client's reader is the
+and `equipped` sees to its reader before the connection is made. A server's function has its factory made
+by one here, with the same arguments. A client's reader is the
 function's already, and changes its class; its writer is made by the function once the loop has
 connected, and known to nobody else. But StreamWriter.__init__() asks the loop for a future, as the
 first thing that happens then: `equip_writer` looks who asks.
@@ -17,6 +17,7 @@ first thing that happens then: `equip_writer` looks who asks.
 The readers of asyncio.create_subprocess_exec and create_subprocess_shell change theirs before anybody
 has seen them (`equip_child`).
 
+What a program replaces on one of these objects later is called, as asyncio would call it (api/replaced).
 Nothing of asyncio's is replaced, and no other loop is affected. All this is done for objects of exactly
 asyncio's own classes that those functions have made, unless somebody has replaced a method that ours
 would hide. What programs make by themselves, subclasses and protocols made by hand, is left as it
@@ -33,13 +34,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import weakref
 from asyncio import base_subprocess, streams
 from asyncio import subprocess as subprocesses
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloop import _settings
-from cloop.api.streamio import DEFAULT_LIMIT, KEPT, SlottedReader, SlottedWriter, StreamReader, StreamWriter
+from cloop.api.replaced import ReadSubprocessPipeProto, StreamReaderProtocol, SubprocessStreamProtocol
+from cloop.api.streamio import (
+    DEFAULT_LIMIT,
+    KEPT,
+    SlottedReader,
+    SlottedWriter,
+    StreamReader,
+    StreamWriter,
+    kept_as,
+)
 from cloop.transports.intake import Intake
 from cloop.transports.pipe import receive_into
 
@@ -60,6 +69,9 @@ _P = TypeVar("_P", bound="BaseProtocol")
 PIPE_DATA_RECEIVED = subprocesses.SubprocessStreamProtocol.pipe_data_received
 SWITCHED_ON = _settings.IN_EFFECT["CLOOP_STREAMS"] == "cloop"
 
+# As they are, unless somebody replaces them.
+READER = streams.StreamReader
+PROTOCOL = streams.StreamReaderProtocol
 # Methods of asyncio's that ours hide.
 HIDDEN = [
     (base, name, vars(base)[name])
@@ -80,6 +92,10 @@ def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]
     """A factory of streams that are equipped, if it is one of asyncio's four functions'; else itself."""
     if not is_asyncios(loop, protocol_factory, streams):
         return protocol_factory
+    arguments = arguments_of(protocol_factory)
+    if arguments.keys() == {"client_connected_cb", "limit", "loop"}:
+        # A server's, which has what it makes for each client from these.
+        return server_factory(**arguments)  # type: ignore[return-value]
 
     def factory() -> _P:
         protocol = protocol_factory()
@@ -89,28 +105,26 @@ def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]
     return factory
 
 
+def arguments_of(factory: Any) -> dict[str, Any]:
+    """What a function knows of the function that has made it."""
+    cells = getattr(factory, "__closure__", None) or ()
+    return {name: cell.cell_contents for name, cell in zip(factory.__code__.co_freevars, cells, strict=True)}
+
+
 def is_asyncios(loop: Loop, protocol_factory: Callable[[], Any], module: ModuleType) -> bool:
     """Whether a factory is of that module, and the streams it makes are to be equipped."""
     return getattr(protocol_factory, "__globals__", None) is vars(module) and equips(loop)
 
 
 def equip(protocol: BaseProtocol) -> None:
-    """Equip the reader that a protocol of asyncio's feeds, and a server's writer."""
-    if type(protocol) is not asyncio.StreamReaderProtocol:
+    """Equip the reader that a client's protocol of asyncio's feeds, which is the function's already."""
+    if type(protocol) is not PROTOCOL:
         return
     # What is private is unknown to type checkers.
     inner: Any = protocol
-    reader: Any = inner._stream_reader
-    if not is_plain(reader, asyncio.StreamReader):
-        return
-    if inner._client_connected_cb is None:
-        become_ours(reader)
-        return
-    # Nobody has it yet.
-    intake = Intake(reader._limit, reader._loop)
-    inner._strong_reader = new_reader(intake, reader._source_traceback)
-    inner._stream_reader_wr = weakref.ref(inner._strong_reader)
-    inner._client_connected_cb = with_writer(inner._client_connected_cb)
+    if is_plain(inner._stream_reader, READER):
+        become_ours(inner._stream_reader)
+        inner.__class__ = StreamReaderProtocol
 
 
 def is_plain(instance: object, kind: type) -> bool:
@@ -126,7 +140,7 @@ def become_ours(reader: Any) -> Intake:
         value = attributes.pop(name)
         # Else it is what an intake begins with.
         if value:
-            setattr(intake, name, value)
+            setattr(intake, kept_as(name), value)
     reader.__class__ = StreamReader
     reader._intake = intake
     intake.belong(reader)
@@ -148,18 +162,12 @@ def equip_child(loop: Loop, protocol_factory: Callable[[], Any], protocol: Any, 
         if is_plain(reader, asyncio.StreamReader):
             intake = become_ours(reader)
             pipe = transport.get_pipe_transport(fd)
-            if is_plain(pipe.get_protocol(), base_subprocess.ReadSubprocessPipeProto):
-                receive_into(pipe, intake)
-
-
-def new_reader(intake: Intake, source_traceback: Any) -> StreamReader:
-    """A reader over an intake, which has the limit and the loop."""
-    reader = SlottedReader.__new__(SlottedReader)
-    reader._intake = intake
-    if source_traceback is not None:
-        reader._source_traceback = source_traceback  # type: ignore[attr-defined]
-    intake.belong(reader)
-    return reader
+            pipe_protocol: Any = pipe.get_protocol()
+            if is_plain(pipe_protocol, base_subprocess.ReadSubprocessPipeProto) and receive_into(
+                pipe, intake
+            ):
+                pipe_protocol.__class__ = ReadSubprocessPipeProto
+    protocol.__class__ = SubprocessStreamProtocol
 
 
 class Retired(asyncio.StreamWriter):
@@ -260,10 +268,27 @@ async def start_unix_server(
     return await loop.create_unix_server(factory, path, **kwds)  # type: ignore[arg-type]
 
 
+def streams_are_plain() -> bool:
+    """Whether the classes that asyncio's functions make are its own."""
+    return streams.StreamReader is READER and streams.StreamReaderProtocol is PROTOCOL
+
+
 def make_reader(loop: AbstractEventLoop, limit: int) -> asyncio.StreamReader:
     """A reader, of ours where the loop's are to be equipped."""
-    kind = SlottedReader if equips(loop) else asyncio.StreamReader
-    return kind(limit, loop)
+    if not equips(loop) or not streams_are_plain():
+        return streams.StreamReader(limit=limit, loop=loop)
+    if limit <= 0 or loop.get_debug():
+        # It raises, or notes who makes it.
+        return SlottedReader(limit, loop)
+    reader = SlottedReader.__new__(SlottedReader)
+    reader._intake = intake = Intake(limit, loop)
+    intake.belong(reader)
+    return reader
+
+
+def protocol_class(reader: asyncio.StreamReader) -> type[asyncio.StreamReaderProtocol]:
+    """What feeds it: of ours if it is of ours."""
+    return StreamReaderProtocol if type(reader) is SlottedReader else streams.StreamReaderProtocol
 
 
 def client_streams(
@@ -271,7 +296,7 @@ def client_streams(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamReaderProtocol]:
     """A client's reader and the protocol that feeds it, which does not keep it."""
     reader = make_reader(loop, limit)
-    return reader, asyncio.StreamReaderProtocol(reader, loop=loop)
+    return reader, protocol_class(reader)(reader, loop=loop)
 
 
 def client_writer(
@@ -288,13 +313,12 @@ def client_writer(
 def server_factory(
     loop: AbstractEventLoop, client_connected_cb: _ClientConnected, limit: int
 ) -> Callable[[], asyncio.StreamReaderProtocol]:
-    """What makes a protocol for each client."""
+    """What makes a protocol for each client, as the one in asyncio.start_server."""
+    with_our_writer = None if client_connected_cb is None else with_writer(client_connected_cb)
 
     def factory() -> asyncio.StreamReaderProtocol:
         reader = make_reader(loop, limit)
-        callback = client_connected_cb
-        if type(reader) is SlottedReader:
-            callback = with_writer(callback)
-        return asyncio.StreamReaderProtocol(reader, callback, loop=loop)
+        callback = with_our_writer if type(reader) is SlottedReader else client_connected_cb
+        return protocol_class(reader)(reader, callback, loop=loop)
 
     return factory

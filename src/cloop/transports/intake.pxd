@@ -46,7 +46,7 @@ cdef class Intake(Receiver):
         object loop
         Reactor reactor        # the same where it is cloop's
         Scratch scratch        # the reactor's
-        object transport       # to be paused and resumed; None where it can't be
+        public object transport    # to be paused and resumed; None where it can't be
 
         PyObject *block        # bytes, or NULL; the collector need not see it: it refers to nothing
         Py_ssize_t capacity
@@ -56,7 +56,7 @@ cdef class Intake(Receiver):
         Py_ssize_t scanned     # unread bytes at the beginning that have no newline among them
         Py_ssize_t last        # how much came last
 
-        object waiter          # a future, while a reader waits
+        public object waiter   # a future, while a reader waits
         Future spare           # one that nobody has any more, for the next time
         Py_ssize_t need        # it is woken when so much is unread
         Py_ssize_t wanted      # it can take so much more; 0 where nobody has said
@@ -64,9 +64,14 @@ cdef class Intake(Receiver):
         object limit           # as it was given
         Py_ssize_t low         # the limit, and twice that, in bytes
         Py_ssize_t high
-        object exception
-        bint eof
-        bint paused
+        public object exception
+        public bint eof
+        public bint paused
+
+        # What a program has put in the place of a method that asyncio would call.
+        bint replaced          # there is something: drain() is asyncio's
+        object detour          # a weak reference to whose method gets what comes, or None
+        str detour_method
 
         NoResult set_loop(self, object loop) except NoResult.EXC
         NoResult set_limit(self, object limit) except NoResult.EXC
@@ -74,6 +79,9 @@ cdef class Intake(Receiver):
 
         # The content is in the block, if that can be; whether so.
         bint settle(self) except -1
+        # Whether what comes may be put into the block.
+        bint takes_memory(self) except -1
+        NoResult pass_on(self, bytes data) except NoResult.EXC
         Py_ssize_t size(self) noexcept
         const char *content(self) noexcept
         # `room` bytes of the block that follow what is unread.

@@ -7,12 +7,13 @@ from cloop.transports.receiver import Receiver
 class Intake(Receiver):
     def __new__(cls, limit: float, loop: AbstractEventLoop) -> Intake: ...
     def belong(self, reader: StreamReader) -> None: ...
+    def divert(self, owner: object = None, method: str = ...) -> None: ...
     def feed(self, data: bytes | bytearray | memoryview) -> None: ...
     _buffer: bytearray
     _limit: float
     _loop: AbstractEventLoop
-    _waiter: Future[None] | None
-    _eof: bool
-    _exception: BaseException | None
-    _transport: Transport | None
-    _paused: bool
+    waiter: Future[None] | None
+    eof: bool
+    exception: BaseException | None
+    transport: Transport | None
+    paused: bool

@@ -109,6 +109,23 @@ cdef class Intake(Receiver):
     cdef bint is_orphan(self) except -1:
         return self.owner is not None and is_dead(self.owner)
 
+    def divert(self, owner=None, str method="data_received"):
+        """What a program has put in the place of a method is to be called from now on, also by drain().
+
+        What comes goes to that method of the owner's, if there is one. The protocol's stands before
+        the reader's.
+        """
+        self.replaced = True
+        if owner is not None and (self.detour is None or method == "data_received"):
+            self.detour = weakref.ref(owner)
+            self.detour_method = method
+
+    cdef NoResult pass_on(self, bytes data) except NoResult.EXC:
+        owner = self.detour()
+        if owner is not None:
+            getattr(owner, self.detour_method)(data)
+        return NoResult.OK
+
     cdef NoResult set_loop(self, object loop) except NoResult.EXC:
         self.loop = loop
         self.reactor = <Reactor>loop if isinstance(loop, Reactor) else None
@@ -133,6 +150,9 @@ cdef class Intake(Receiver):
         if PyByteArray_GET_SIZE(shown):
             self.append(PyByteArray_AS_STRING(shown), PyByteArray_GET_SIZE(shown))
         return True
+
+    cdef bint takes_memory(self) except -1:
+        return self.detour is None and self.settle()
 
     cdef inline Py_ssize_t size(self) noexcept:
         if self.shown is not None:
@@ -268,12 +288,14 @@ cdef class Intake(Receiver):
         if wanted >= LARGE:
             # What a reader takes whole it gets as it is.
             size[0] = min(wanted, <Py_ssize_t>self.most)
-        if room < LARGE or not self.settle() or self.is_orphan():
+        if room < LARGE or not self.takes_memory() or self.is_orphan():
             return shared
         size[0] = min(<Py_ssize_t>size[0], room)
         return self.reserve(size[0])
 
     cdef NoResult received(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        if self.detour is not None:
+            return self.pass_on(PyBytes_FromStringAndSize(start, size))
         if self.eof:
             raise AssertionError("feed_data after feed_eof")
         if self.is_orphan():
@@ -551,43 +573,3 @@ cdef class Intake(Receiver):
     @_loop.setter
     def _loop(self, value):
         self.set_loop(value)
-
-    @property
-    def _waiter(self):
-        return self.waiter
-
-    @_waiter.setter
-    def _waiter(self, value):
-        self.waiter = value
-
-    @property
-    def _eof(self):
-        return self.eof
-
-    @_eof.setter
-    def _eof(self, value):
-        self.eof = value
-
-    @property
-    def _exception(self):
-        return self.exception
-
-    @_exception.setter
-    def _exception(self, value):
-        self.exception = value
-
-    @property
-    def _transport(self):
-        return self.transport
-
-    @_transport.setter
-    def _transport(self, value):
-        self.transport = value
-
-    @property
-    def _paused(self):
-        return self.paused
-
-    @_paused.setter
-    def _paused(self, value):
-        self.paused = value

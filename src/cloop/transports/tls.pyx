@@ -53,7 +53,7 @@ cdef class TlsTransport(TlsBase):
             if size:
                 self.engine.feed(start, size)
             self.read_buffered()
-        elif self.intake is not None and self.engine.direct and self.intake.settle():
+        elif self.intake is not None and self.engine.direct and self.intake.takes_memory():
             self.read_intake(start, size)
         else:
             self.read_data(start, size)

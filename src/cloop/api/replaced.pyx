@@ -1,0 +1,155 @@
+# cython: binding=True
+# The methods of Python classes, below, are to become bound methods.
+"""Streams of which a program replaces a method.
+
+asyncio's streams call one another by name. So a program may put a method of its own in the place of
+`reader.feed_data`, `protocol.data_received` and others, also long after the connection was made: to
+decrypt, to count, to copy what comes. Compiled code goes past these names. Therefore the classes of
+readers, protocols and writers here notice when such a name is set on an instance, and from then on
+that instance is asyncio's code again:
+
+    a reader      becomes a PlainReader: asyncio's methods over the same data
+    a writer      becomes a PlainWriter: asyncio's drain()
+    a protocol    is given what comes, by its method (Intake.divert)
+
+An instance of which nothing is replaced pays nothing for it: setting an attribute is what is watched
+(_c/notice.h), not getting one.
+"""
+
+import asyncio
+from asyncio import base_subprocess, subprocess
+
+from cpython.object cimport PyObject, PyTypeObject
+
+from cloop.transports.intake cimport Intake
+from cloop.transports.stream cimport StreamTransport
+from cloop.transports.tls cimport TlsTransport
+
+from cloop.api.streamio import SlottedReader, SlottedWriter, StreamReader, StreamWriter
+
+ctypedef int (*noticed_t)(PyObject *, PyObject *, PyObject *) except -1
+
+cdef extern from "notice.h":
+    int notice_name "cloop_notice_name"(object name) except -1
+    void let_notice "cloop_let_notice"(PyTypeObject *type, noticed_t noticed)
+
+# Of a reader. By the second, what comes gets to it.
+CALLED_ON_READERS = ("feed_data", "_wait_for_data", "_maybe_resume_transport", "_wakeup_waiter", "read",
+                     "readuntil", "exception")
+FEEDING = ("feed_data", "_wakeup_waiter")
+CALLED_ON_PROTOCOLS = ("data_received", "_drain_helper", "_stream_reader_wr")
+ASKED_OF_WRITERS = ("_protocol", "_reader")
+
+
+def plain(base, ours, slots=None):
+    """A class of ours' layout in which asyncio's methods are not hidden."""
+    members = {name: method for name, method in vars(base).items()
+               if name in vars(ours) and not name.startswith("__")}
+    if slots is not None:
+        members["__slots__"] = slots
+    return type(base.__name__, (ours,), {**members, "__module__": __name__})
+
+
+PlainReader = plain(asyncio.StreamReader, StreamReader)
+PlainSlottedReader = plain(asyncio.StreamReader, StreamReader, SlottedReader.__slots__)
+PlainWriter = plain(asyncio.StreamWriter, StreamWriter)
+
+
+class StreamReaderProtocol(asyncio.StreamReaderProtocol):
+    """The protocol of a reader of ours."""
+
+
+class SubprocessStreamProtocol(subprocess.SubprocessStreamProtocol):
+    """The protocol of a child whose readers are ours."""
+
+
+class ReadSubprocessPipeProto(base_subprocess.ReadSubprocessPipeProto):
+    """The protocol of one of its pipes."""
+
+
+cdef Intake intake_behind(object transport):
+    """What a transport of ours receives into, if that is an intake."""
+    if type(transport) is StreamTransport:
+        receiver = (<StreamTransport>transport).receiver
+        return <Intake>receiver if type(receiver) is Intake else None
+    return (<TlsTransport>transport).intake if type(transport) is TlsTransport else None
+
+
+def reader_replaced(reader, name):
+    """One of its methods is the program's."""
+    if type(reader) is StreamReader:
+        reader.__class__ = PlainReader
+    elif type(reader) is SlottedReader:
+        reader.__class__ = PlainSlottedReader
+    reader._intake.divert(reader if name in FEEDING else None, "feed_data")
+
+
+def protocol_replaced(protocol, name, value):
+    """One of its methods is the program's, or it feeds another reader."""
+    transport = getattr(protocol, "_transport", None)
+    if name == "_stream_reader_wr" and (value is None or transport is None):
+        return
+    owner = None if name == "_drain_helper" else protocol
+    reader = protocol._stream_reader
+    for intake in (getattr(reader, "_intake", None), intake_behind(transport)):
+        if isinstance(intake, Intake):
+            intake.divert(owner)
+
+
+def writer_replaced(writer):
+    """It has another protocol or reader than it was made with."""
+    if type(writer) is StreamWriter:
+        writer.__class__ = PlainWriter
+
+
+def pipe_replaced(pipe_protocol):
+    """What a child's pipe delivers goes the whole way."""
+    process = pipe_protocol.proc._protocol
+    reader = process.stdout if pipe_protocol.fd == 1 else process.stderr
+    intake = getattr(reader, "_intake", None)
+    if intake is not None:
+        intake.divert(pipe_protocol)
+
+
+def child_replaced(protocol):
+    """What all its pipes deliver goes the whole way."""
+    for fd in (1, 2):
+        pipe = protocol._transport.get_pipe_transport(fd)
+        if pipe is not None and type(pipe.get_protocol()) is ReadSubprocessPipeProto:
+            pipe_replaced(pipe.get_protocol())
+
+
+cdef int noticed(PyObject *owner, PyObject *attribute, PyObject *value) except -1:
+    """An attribute of one of those names was set."""
+    instance = <object>owner
+    name = <object>attribute
+    if isinstance(instance, StreamReader):
+        if name in CALLED_ON_READERS:
+            reader_replaced(instance, name)
+    elif isinstance(instance, StreamReaderProtocol):
+        if name in CALLED_ON_PROTOCOLS:
+            protocol_replaced(instance, name, <object>value)
+    elif isinstance(instance, StreamWriter):
+        if name in ASKED_OF_WRITERS:
+            writer_replaced(instance)
+    elif isinstance(instance, SubprocessStreamProtocol):
+        if name == "pipe_data_received":
+            child_replaced(instance)
+    elif name == "data_received":
+        pipe_replaced(instance)
+    return 0
+
+
+def watch(kinds, names):
+    """Have classes notice when one of these names is set on an instance."""
+    for name in names:
+        notice_name(name)
+    for kind in kinds:
+        let_notice(<PyTypeObject *>kind, noticed)
+
+
+# A slotted writer has its protocol and reader where drain() looks at them (api/streamio).
+watch([StreamReader, SlottedReader, PlainReader, PlainSlottedReader], CALLED_ON_READERS)
+watch([StreamReaderProtocol], CALLED_ON_PROTOCOLS)
+watch([StreamWriter], ASKED_OF_WRITERS)
+watch([SubprocessStreamProtocol, ReadSubprocessPipeProto], ["pipe_data_received"])
