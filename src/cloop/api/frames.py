@@ -1,4 +1,4 @@
-"""Frames of asyncio's stream methods, for calls of cloop's own that have none (api/streamio).
+"""What Python tells of a coroutine, for the calls of streams, which are none of its own (api/streamio).
 
 Who writes down the stack of a task, or asks by `cr_frame` whether a coroutine has begun, gets the frame
 that asyncio's method has at the same point: of a coroutine that is made for that.
@@ -7,8 +7,14 @@ that asyncio's method has at the same point: of a coroutine that is made for tha
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Callable, Generator
 from typing import Any
+
+
+def report_unawaited(name: str) -> None:
+    """Warn of a call that nobody has awaited, as the interpreter does of a coroutine."""
+    warnings.warn(f"coroutine '{name}' was never awaited\n", RuntimeWarning, stacklevel=1)
 
 
 class Standin:

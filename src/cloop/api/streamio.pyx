@@ -15,7 +15,6 @@ import collections.abc
 import inspect
 import sys
 import types
-import warnings
 from asyncio import coroutines
 
 cimport cython
@@ -27,7 +26,7 @@ from cloop.transports.intake cimport Intake, clamped
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
 
-from cloop.api.frames import Standby
+from cloop.api.frames import Standby, report_unawaited
 
 ctypedef int (*advance_t)(PyObject *, PyObject **) noexcept
 ctypedef bint (*empty_t)(PyObject *) noexcept
@@ -66,7 +65,6 @@ DEFAULT_LIMIT = 2 ** 16
 
 # By State.
 cdef tuple STATES = ("CORO_CLOSED", "CORO_CREATED", "CORO_SUSPENDED")
-cdef tuple NAMES = ("read", "read", "readexactly", "readline", "readuntil", "drain")
 cdef bint takes_several_separators = sys.version_info >= (3, 13)
 cdef object coroutine_type = types.CoroutineType
 cdef object plain_drain = asyncio.StreamWriter.drain
@@ -76,12 +74,6 @@ cdef object plain_readexactly = asyncio.StreamReader.readexactly
 cdef tuple PLAIN = (
     (plain_read, 1), (plain_read,), (plain_readexactly, 1), (asyncio.StreamReader.readline,),
     (asyncio.StreamReader.readuntil,), (plain_drain,))
-
-
-def report_unawaited(kind):
-    """Warn of a call that nobody has awaited, as the interpreter does of a coroutine."""
-    owner = "StreamWriter" if kind == DRAIN else "StreamReader"
-    warnings.warn(f"coroutine '{owner}.{NAMES[kind]}' was never awaited\n", RuntimeWarning, stacklevel=1)
 
 
 @cython.final
@@ -102,7 +94,7 @@ cdef class StreamCall:
 
     def __dealloc__(self):
         if self.state == NEW:
-            report_unawaited(self.kind)
+            report_unawaited(self.__qualname__)
         elif self.state == WAITING and self.intake is not None:
             # As a coroutine, which is closed when it is dropped; but nobody else waits by now.
             if self.future is None or self.intake.waiter is self.future:
@@ -115,11 +107,11 @@ cdef class StreamCall:
 
     @property
     def __name__(self):
-        return NAMES[self.kind]
+        return PLAIN[self.kind][0].__name__
 
     @property
     def __qualname__(self):
-        return f"{'StreamWriter' if self.kind == DRAIN else 'StreamReader'}.{NAMES[self.kind]}"
+        return PLAIN[self.kind][0].__qualname__
 
     @property
     def cr_await(self):
