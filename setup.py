@@ -129,6 +129,7 @@ MODULES = [
     "api/spawn.pyx",
     "api/streamio.pyx",
     "api/replaced.pyx",
+    "api/socketfile.pyx",
     "base_loop.pyx",
 ]
 

@@ -1,5 +1,5 @@
-/* A child process that shares the parent's memory until it execs, beside a parent that does not wait for
- * it; api/spawn.pyx is the manual.
+/* A child process that shares the parent's memory until it execs, or has a copy of it, beside a parent
+ * that does not wait for it; api/spawn.pyx is the manual.
  *
  * As after vfork(2) parent and child have one memory; unlike there, both run. So the child has a stack of
  * its own, reads nothing but what `cloop_start` holds, and calls nothing of the C library: that would
@@ -31,6 +31,9 @@ typedef struct {
   int new_session;
   int process_group; /* or -1 */
   int umask;         /* or -1 */
+  const unsigned int *groups;
+  int group_count; /* or -1 */
+  int64_t group, user; /* or -1 */
   int report;        /* where what goes wrong is written, as _posixsubprocess does */
   sigset_t mask;     /* of the signals blocked in the child */
   int no_handlers;   /* the kernel has taken the handlers of signals away */
@@ -204,6 +207,12 @@ static int cloop_child(void *argument) {
   if (self->new_session && (error = cloop_call(SYS_setsid, 0, 0, 0, 0)) < 0) goto failed;
   if (self->process_group >= 0 && (error = cloop_call(SYS_setpgid, 0, self->process_group, 0, 0)) < 0)
     goto failed;
+  /* The kernel's own calls: the C library's would have every thread of the parent change too. */
+  if (self->group_count >= 0 &&
+      (error = cloop_call(SYS_setgroups, self->group_count, (long)self->groups, 0, 0)) < 0)
+    goto failed;
+  if (self->group >= 0 && (error = cloop_call(SYS_setregid, self->group, self->group, 0, 0)) < 0) goto failed;
+  if (self->user >= 0 && (error = cloop_call(SYS_setreuid, self->user, self->user, 0, 0)) < 0) goto failed;
   stage = "";
   if (self->close_fds) cloop_close_others(self);
   for (char **executable = self->executables; *executable; executable++) {
@@ -271,11 +280,17 @@ static int cloop_open_report(int ends[2]) {
   return -1;
 }
 
+/* Whether it changes who it is. In the parent's memory that would give who it becomes a way to the parent. */
+static int cloop_changes_user(const cloop_start *self) {
+  return self->group_count >= 0 || self->group >= 0 || self->user >= 0;
+}
+
 /* The child's PID, or -1 with errno. The structure, what it points to and the stack must stay until the
  * other end of `report` has found its end. */
 static pid_t cloop_spawn(cloop_start *self, char *stack) {
+  const int share = cloop_changes_user(self) ? 0 : CLONE_VM;
   cloop_clone_args args = {
-      .flags = CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+      .flags = share | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
       .pidfd = (uintptr_t)&self->pidfd,
       .exit_signal = SIGCHLD,
       .stack = (uintptr_t)stack,
@@ -291,7 +306,7 @@ static pid_t cloop_spawn(cloop_start *self, char *stack) {
     /* Before Linux 5.5, where it is forbidden, without a descriptor for the pidfd; or in any case. */
     self->no_handlers = 0;
     self->pidfd = -1;
-    pid = clone(cloop_child, stack + CLOOP_STACK, CLONE_VM | SIGCHLD, self);
+    pid = clone(cloop_child, stack + CLOOP_STACK, share | SIGCHLD, self);
     error = errno;
   }
   pthread_sigmask(SIG_SETMASK, &self->mask, NULL);

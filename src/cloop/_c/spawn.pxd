@@ -23,6 +23,10 @@ cdef extern from "spawn.h":
         int new_session
         int process_group
         int umask
+        const unsigned int *groups
+        int group_count
+        long long group
+        long long user
         int report
         int pidfd
 

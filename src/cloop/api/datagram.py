@@ -5,15 +5,13 @@ Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 
 from __future__ import annotations
 
-import os
 import socket
-import stat
 import sys
 from asyncio.base_events import _set_reuseport  # type: ignore[attr-defined]
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cloop.api import dns
+from cloop.api import dns, socketfile
 from cloop.transports.base import is_claimed
 from cloop.transports.datagram import DatagramTransport
 
@@ -116,8 +114,6 @@ async def find_candidates(
         for address in (local_addr, remote_addr):
             if address is not None and not isinstance(address, str):
                 raise TypeError("string is expected")
-        if local_addr and local_addr[0] != "\x00":
-            remove_stale(local_addr)
         return [((family, proto), (local_addr, remote_addr))]
     found: dict[tuple[int, int], list[Any]] = {}
     for i, address in enumerate((local_addr, remote_addr)):
@@ -139,18 +135,6 @@ async def find_candidates(
     if not whole:
         raise ValueError("can not get address information")
     return whole
-
-
-def remove_stale(path: str) -> None:
-    """Remove a socket from where a new one is to be bound."""
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.remove(path)
-    except FileNotFoundError:
-        pass
-    except OSError as exc:
-        # The directory may let us create sockets only.
-        logger.error("Unable to check or remove stale UNIX socket %r: %r", path, exc)
 
 
 # ---- Open
@@ -196,7 +180,7 @@ async def open_one(
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.setblocking(False)
         if use[0]:
-            sock.bind(addresses[0])
+            socketfile.bind(sock, addresses[0])
         if use[1]:
             address = addresses[1]
             if not allow_broadcast:

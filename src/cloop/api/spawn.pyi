@@ -29,5 +29,8 @@ def start(
     new_session: object,
     process_group: SupportsIndex,
     umask: SupportsIndex,
+    group: int | None,
+    groups: Iterable[int] | None,
+    user: int | None,
 ) -> Start: ...
 def exit_status(pidfd: int) -> int: ...

@@ -11,8 +11,8 @@ What the child needs is in one block of memory, which nobody else changes and wh
 execed or ended: a stack, the arguments, a copy of the environment. The other end of the report pipe
 tells when that is.
 
-Not in the parent's memory, but where subprocess itself would fork: with preexec_fn, user, group and
-extra_groups.
+With user, group or extra_groups the child gets a copy of the parent's memory, as by fork(2): sharing it
+would let who it becomes reach the parent's. With preexec_fn subprocess itself starts it.
 """
 
 import os
@@ -197,7 +197,7 @@ cdef class Start:
         self.free_pointers += (most + 1) * sizeof(char *)
         return pointers
 
-    cdef cloop_start *fill(self, Order order, list keep) except NULL:
+    cdef cloop_start *fill(self, Order order, list keep, list groups) except NULL:
         """Lay out the block; the settings are left to the caller."""
         cdef size_t room = 0
         cdef int i, variables = 0
@@ -214,7 +214,7 @@ cdef class Start:
             len(order.programs) + len(order.encoded_args) + variables + len(order.encoded_cwd) + 4)
         cdef size_t strings = (
             size_of(order.programs) + size_of(order.encoded_args) + room + size_of(order.encoded_cwd))
-        cdef size_t numbers = len(keep) * sizeof(int)
+        cdef size_t numbers = (len(keep) + len(groups)) * sizeof(int)
         self.memory = <char *>malloc(CLOOP_STACK + sizeof(cloop_start) + pointers + numbers + strings)
         if self.memory == NULL:
             raise MemoryError
@@ -226,6 +226,9 @@ cdef class Start:
             kept[i] = keep[i]
         laid.keep = kept
         laid.keep_count = len(keep)
+        laid.groups = <unsigned int *>kept + len(keep)
+        for i in range(len(groups)):
+            (<unsigned int *>kept)[len(keep) + i] = groups[i]
         laid.executables = self.put(order.programs)
         laid.argv = self.put(order.encoded_args)
         if order.environment is None:
@@ -302,10 +305,13 @@ def start(
     new_session,
     process_group,
     umask,
+    group,
+    groups,
+    user,
 ):
     """Start a child, as Popen does with these arguments; returns a Start at once.
 
-    Numbers are -1 for nothing to be done. Raises OSError where there can be no child, or not in this way,
+    Numbers are -1, and the last three None, for nothing to be done. Raises OSError where there can be no child, or not in this way,
     ValueError for a negative number in `pass_fds`, TypeError and OverflowError for what is no C int.
     """
     cdef Start self = Start.__new__(Start)
@@ -319,7 +325,7 @@ def start(
         keep = sorted({*map(int, pass_fds), ends[1]}) if pass_fds else [ends[1]]
         if keep[0] < 0:
             raise ValueError("bad value(s) in fds_to_keep")
-        laid = self.fill(order, keep)
+        laid = self.fill(order, keep, [] if groups is None else list(groups))
         laid.to_stdin = PyNumber_Index(to_stdin)
         laid.to_stdout = PyNumber_Index(to_stdout)
         laid.to_stderr = PyNumber_Index(to_stderr)
@@ -329,6 +335,9 @@ def start(
         laid.new_session = flag(new_session)
         laid.process_group = PyNumber_Index(process_group)
         laid.umask = PyNumber_Index(umask)
+        laid.group_count = -1 if groups is None else len(groups)
+        laid.group = -1 if group is None else <unsigned int>group
+        laid.user = -1 if user is None else <unsigned int>user
         self.pid = cloop_spawn(laid, self.memory)
         if self.pid < 0:
             PyErr_SetFromErrno(OSError)

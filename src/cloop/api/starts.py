@@ -115,11 +115,11 @@ class UnseenPopen(subprocess.Popen[bytes]):
         (p2cread, _, _, c2pwrite, _, errwrite) = pipes = parts[10:16]
         restore_signals, gid, gids, uid, umask, new_session, process_group = parts[16:]
         order = None
-        if preexec_fn is gid is gids is uid is None and getattr(subprocess, "_USE_VFORK", True):
+        if preexec_fn is None and getattr(subprocess, "_USE_VFORK", True):
             order = prepare(args, executable, shell, cwd, env)
         if order is not None:
             sys.audit("subprocess.Popen", order.executable, order.args, cwd, env)
-            settings = (restore_signals, new_session, process_group, umask)
+            settings = (restore_signals, new_session, process_group, umask, gid, gids, uid)
             start = carry_out(order, close_fds, pass_fds, (p2cread, c2pwrite, errwrite), settings)
         if order is None or start is None:
             super()._execute_child(*parts)  # type: ignore[misc]
@@ -132,6 +132,7 @@ class UnseenPopen(subprocess.Popen[bytes]):
             and cwd is None
             and process_group == -1
             and umask < 0
+            and gid is gids is uid is None
             and all(fd == -1 or fd > 2 for fd in (p2cread, c2pwrite, errwrite))
         ):
             # Popen would call posix_spawn(3), in whose errors a path is text.

@@ -6,10 +6,9 @@ from typing import Any, Final, final
 from cloop.transports.intake import Intake
 
 def kept(name: str) -> property: ...
-def kept_as(name: str) -> str: ...
 
 DEFAULT_LIMIT: Final = 65536
-KEPT: tuple[str, ...]
+KEPT: dict[str, str]
 
 @final
 class StreamCall(Coroutine[Any, Any, Any]):

@@ -516,28 +516,22 @@ class StreamReader(asyncio.StreamReader):
 
 
 def kept(name):
-    """A property that is kept in the intake."""
-
-    inner = kept_as(name)
+    """A property that is kept in the intake, under that name."""
 
     def get(reader):
-        return getattr(reader._intake, inner)
+        return getattr(reader._intake, name)
 
     def set(reader, value):
-        setattr(reader._intake, inner, value)
+        setattr(reader._intake, name, value)
 
     return property(get, set)
 
 
-def kept_as(name):
-    """What the intake calls it: some it keeps in another form, and those have asyncio's name."""
-    return name if hasattr(Intake, name) else name[1:]
-
-
-# What asyncio's methods, and libraries, know of a reader.
-KEPT = ("_limit", "_loop", "_buffer", "_eof", "_waiter", "_exception", "_transport", "_paused")
+# What asyncio's methods, and libraries, know of a reader, and what the intake calls it.
+KEPT = {"_limit": "_limit", "_loop": "_loop", "_buffer": "_buffer", "_eof": "eof", "_waiter": "waiter",
+        "_exception": "exception", "_transport": "transport", "_paused": "paused"}
 for name in KEPT:
-    setattr(StreamReader, name, kept(name))
+    setattr(StreamReader, name, kept(KEPT[name]))
 del name
 
 

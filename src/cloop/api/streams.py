@@ -47,7 +47,6 @@ from cloop.api.streamio import (
     SlottedWriter,
     StreamReader,
     StreamWriter,
-    kept_as,
 )
 from cloop.transports.intake import Intake
 from cloop.transports.pipe import receive_into
@@ -136,11 +135,11 @@ def become_ours(reader: Any) -> Intake:
     """Change the class of a reader that somebody has already; returns what its data is in from now on."""
     intake = Intake(reader._limit, reader._loop)
     attributes = vars(reader)
-    for name in KEPT:
+    for name, inner in KEPT.items():
         value = attributes.pop(name)
         # Else it is what an intake begins with.
         if value:
-            setattr(intake, kept_as(name), value)
+            setattr(intake, inner, value)
     reader.__class__ = StreamReader
     reader._intake = intake
     intake.belong(reader)

@@ -8,12 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
 import sys
-from asyncio.log import logger
 from typing import TYPE_CHECKING, TypeVar
 
-from cloop.api import connect, serve
+from cloop.api import connect, serve, socketfile
 
 if TYPE_CHECKING:
     from asyncio import BaseProtocol, Server, Transport
@@ -120,11 +118,6 @@ def check_unix_stream(sock: socket.socket) -> None:
         raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
 
 
-def is_abstract(path: str | bytes) -> bool:
-    """Whether it is a name that has no file. IndexError where it is empty, as in asyncio."""
-    return path[0] in (0, "\x00")
-
-
 async def open_path(loop: Loop, path: str | bytes) -> socket.socket:
     """A socket connected to the server at a path."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -141,9 +134,7 @@ def bind_path(path: str | bytes) -> socket.socket:
     """A socket bound to a path, where a socket that nobody may listen on any more has made way."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if not is_abstract(path):
-            remove_stale(path)
-        sock.bind(path)
+        socketfile.bind(sock, path)
     except OSError as exc:
         sock.close()
         if exc.errno == errno.EADDRINUSE:
@@ -155,30 +146,17 @@ def bind_path(path: str | bytes) -> socket.socket:
     return sock
 
 
-def remove_stale(path: str | bytes) -> None:
-    """Remove a socket's file; another kind of file stays and is in the way."""
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.remove(path)
-    except FileNotFoundError:
-        pass
-    except OSError as exc:
-        # The directory may let us make a socket and do nothing else.
-        logger.error("Unable to check or remove stale UNIX socket %r: %r", path, exc)
-
-
 # ---- The file of a server that closes
 
 
 def remember_file(loop: Loop, sock: socket.socket) -> None:
     """Note by its inode which file is to be removed when the server closes."""
     path = sock.getsockname()
-    if is_abstract(path):
+    if socketfile.is_abstract(path):
         return
-    try:
-        loop._unix_server_sockets[sock] = os.stat(path).st_ino
-    except FileNotFoundError:
-        pass
+    inode = socketfile.inode_of(path)
+    if inode is not None:
+        loop._unix_server_sockets[sock] = inode
 
 
 def stop_serving(loop: Loop, sock: socket.socket) -> None:
@@ -187,13 +165,5 @@ def stop_serving(loop: Loop, sock: socket.socket) -> None:
     # Of a socket that somebody else has closed there is no name to be had.
     path = sock.getsockname() if inode is not None and sock.fileno() >= 0 else None
     serve.stop_serving(loop, sock)
-    if path is None:
-        return
-    try:
-        # Another server may have taken the path over.
-        if os.stat(path).st_ino == inode:
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
-    except OSError as exc:
-        logger.error("Unable to clean up listening UNIX socket %r: %r", path, exc)
+    if path is not None and inode is not None:
+        socketfile.remove_own(path, inode)

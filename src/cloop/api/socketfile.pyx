@@ -1,0 +1,85 @@
+"""The file that a unix socket is bound to: by system calls of our own.
+
+A server's file is looked at when the loop has bound it, or could not, and when it closes. By then the kernel
+has the file at hand, for bind(2) has looked the path up: so the calls do not wait for a disk, and no
+thread is started for them. Tools that report whoever calls os.stat() on a loop's thread take a call from
+asyncio's own files for harmless, and from here they would not.
+"""
+
+import os
+from asyncio.log import logger
+from socket import AF_UNIX
+
+from cpython.exc cimport PyErr_SetFromErrnoWithFilenameObject
+from posix.stat cimport S_ISSOCK, stat, struct_stat
+from posix.unistd cimport unlink
+
+
+cdef struct_stat look_at(object path) except *:
+    cdef struct_stat found
+    cdef bytes encoded = os.fsencode(path)
+    cdef const char *name = encoded
+    cdef int result
+    with nogil:
+        result = stat(name, &found)
+    if result < 0:
+        PyErr_SetFromErrnoWithFilenameObject(OSError, path)
+    return found
+
+
+cdef object remove(object path):
+    cdef bytes encoded = os.fsencode(path)
+    cdef const char *name = encoded
+    cdef int result
+    with nogil:
+        result = unlink(name)
+    if result < 0:
+        PyErr_SetFromErrnoWithFilenameObject(OSError, path)
+
+
+def is_abstract(path):
+    """Whether it is a name that has no file. IndexError where it is empty, as in asyncio."""
+    return path[0] in (0, "\x00")
+
+
+def bind(sock, address):
+    """Bind a socket of any family. A unix socket that nobody may listen on any more makes way."""
+    if sock.family != AF_UNIX or is_abstract(address):
+        sock.bind(address)
+        return
+    try:
+        sock.bind(address)
+    except OSError:
+        remove_stale(address)
+        sock.bind(address)
+
+
+def inode_of(path):
+    """The file's inode number, or None where there is no file. Raises OSError."""
+    try:
+        return look_at(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def remove_stale(path):
+    """Remove a socket from where a new one is to be bound; another kind of file stays and is in the way."""
+    try:
+        if S_ISSOCK(look_at(path).st_mode):
+            remove(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        # The directory may let us make a socket and do nothing else.
+        logger.error("Unable to check or remove stale UNIX socket %r: %r", path, exc)
+
+
+def remove_own(path, inode):
+    """Remove the file of a server that has closed, unless another one has taken the path over."""
+    try:
+        if look_at(path).st_ino == inode:
+            remove(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        logger.error("Unable to clean up listening UNIX socket %r: %r", path, exc)

@@ -1,0 +1,100 @@
+"""blockbuster reports what halts the loop's thread: cloop's own files call nothing that does."""
+
+import asyncio
+import contextlib
+import os
+import socket
+
+import pytest
+
+from tests.support import settle
+
+from .servers import needs
+
+pytestmark = needs("blockbuster")
+
+
+@pytest.fixture
+def watched(run):
+    """Runs a coroutine with blockbuster on."""
+    from blockbuster import blockbuster_ctx
+
+    async def main(coro):
+        with blockbuster_ctx():
+            return await coro
+
+    return lambda coro: run(main(coro))
+
+
+async def echo(reader, writer):
+    writer.write(await reader.readline())
+    await writer.drain()
+    writer.close()
+
+
+def test_it_reports_at_all(watched):
+    from blockbuster import BlockingError
+
+    async def main():
+        os.stat(".")
+
+    with pytest.raises(BlockingError):
+        watched(main())
+
+
+@pytest.fixture
+def removes(impl):
+    if not impl.is_cloop:
+        pytest.skip("asyncio's removal of a file that was left behind is reported")
+
+
+def test_a_unix_server(watched, removes, tmp_path):
+    """Its socket's file, also one that was left behind, and when it closes."""
+    path = str(tmp_path / "socket")
+
+    async def main():
+        for _ in range(2):
+            server = await asyncio.start_unix_server(echo, path)
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"data\n")
+            assert await reader.readline() == b"data\n"
+            writer.close()
+            await writer.wait_closed()
+            server.close()
+            await server.wait_closed()
+            # Before 3.13 it is there still.
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as left:
+                left.bind(path)
+
+    watched(main())
+
+
+def test_unix_datagrams(watched, removes, tmp_path):
+    path = str(tmp_path / "socket")
+
+    async def main():
+        for _ in range(2):
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                asyncio.DatagramProtocol, path, family=socket.AF_UNIX
+            )
+            transport.close()
+            await settle()
+
+    watched(main())
+
+
+OPTIONS = [{}, {"cwd": "/"}, {"user": 65534}, {"group": 65534}, {"extra_groups": [1, 2]}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "".join(options) or "plain")
+def test_children(watched, options):
+    """A child that becomes another user is not waited for either until it has execed."""
+    if options.keys() & {"user", "group", "extra_groups"} and os.getuid():
+        pytest.skip("only root may")
+
+    async def main():
+        child = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1, **options)
+        output, _ = await child.communicate(b"data")
+        assert (output, child.returncode) == (b"data", 0)
+
+    watched(main())
