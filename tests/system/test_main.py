@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import zipapp
 import zipfile
 
 import pytest
@@ -85,6 +86,54 @@ def test_directory_and_archive(write, both, tmp_path):
         for name in ("__main__.py", "helper.py"):
             archive.write(tmp_path / "program" / name, name)
     assert both("program.zip").stdout == "helped __main__ 1\n"
+
+
+SERVE = """
+    '''The docstring.'''
+    import asyncio, sys
+
+    async def echo(reader, writer):
+        writer.write(await reader.readline())
+        writer.close()
+
+    async def talk():
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"there and back\\n")
+        print(await reader.readline())
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        child = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+        print(await child.communicate(b"through a child"))
+
+    def main():
+        print(__doc__, __debug__, sys.flags.optimize)
+        assert not sys.flags.optimize
+        asyncio.run(talk())
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+@pytest.mark.parametrize("level", ["-O", "-OO"])
+def test_without_assertions_and_docstrings(write, tmp_path, level):
+    write("program.py", SERVE)
+    plain = run_python(level, "program.py", cwd=tmp_path)
+    ours = run_python(level, "-m", "cloop", "program.py", cwd=tmp_path)
+    assert (ours.stdout, ours.stderr, ours.returncode) == (plain.stdout, "", 0)
+    assert ours.stdout.endswith("(b'through a child', None)\n")
+
+
+def test_zipapp(write, both, tmp_path):
+    """As the standard library makes it: with a line for the shell before the archive."""
+    write("app/app.py", SERVE)
+    zipapp.create_archive(tmp_path / "app", tmp_path / "app.pyz", sys.executable, "app:main", compressed=True)
+    assert both("app.pyz").stdout.endswith("(b'through a child', None)\n")
+    write("app/app.py", SERVE.replace("asyncio.run(", "__import__('cloop').run("))
+    zipapp.create_archive(tmp_path / "app", tmp_path / "app.pyz", sys.executable, "app:main")
+    assert both("app.pyz").stdout.endswith("(b'through a child', None)\n")
 
 
 def test_script_in_another_directory(write, both):
