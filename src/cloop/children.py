@@ -12,7 +12,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from cloop import runner
+from cloop import notice, runner
 
 SPAWN = "multiprocessing.spawn"
 
@@ -21,7 +21,7 @@ BEGINNING = """
 import sys
 sys.path = path
 from cloop.children import make_default_here_and_below
-make_default_here_and_below()
+make_default_here_and_below(told)
 """
 
 
@@ -32,7 +32,7 @@ class Beginning:
         self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return exec, (BEGINNING, {"path": self.path})
+        return exec, (BEGINNING, {"path": self.path, "told": notice.was_told()})
 
 
 def describe_loop(spawn: types.ModuleType) -> None:
@@ -73,9 +73,20 @@ class WaitForSpawn(MetaPathFinder):
         return spec
 
 
-def make_default_here_and_below() -> None:
-    """Make cloop the loop of asyncio in this process and in those that it starts by multiprocessing."""
+def is_asked_for() -> bool:
+    """Whether cloop is asked for: by the command line, whatever the program does."""
+    return True
+
+
+def make_default_here_and_below(told: bool = False) -> None:
+    """Make cloop the loop of asyncio in this process and in those that it starts by multiprocessing.
+
+    `told` is whether it has been told already that another loop runs.
+    """
+    if told:
+        notice.be_silent()
     runner.make_default()
+    notice.watch(is_asked_for)
     if SPAWN in sys.modules:
         describe_loop(sys.modules[SPAWN])
     else:

@@ -4,10 +4,11 @@ import asyncio
 import inspect
 import sys
 import warnings
-from asyncio import coroutines
+from asyncio import coroutines, events
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
+from cloop import notice
 from cloop.loop import Loop
 
 _T = TypeVar("_T")
@@ -54,12 +55,20 @@ if sys.version_info < (3, 16):
     class EventLoopPolicy(DefaultPolicy):
         """The version's own policy, with cloop's loops. Deprecated where asyncio's are."""
 
+        def __init__(self) -> None:
+            super().__init__()
+            notice.watch(policy_is_cloops)
+
         def _loop_factory(self) -> Loop:
             return new_event_loop()
 
         def new_event_loop(self) -> Loop:
             """A new cloop loop."""
             return new_event_loop()
+
+    def policy_is_cloops() -> bool:
+        """Whether asyncio's policy is one of cloop's."""
+        return isinstance(events._event_loop_policy, EventLoopPolicy)  # type: ignore[attr-defined]
 
     def set_policy() -> None:
         """Make asyncio's functions that ask the policy get cloop's loops."""
@@ -85,9 +94,18 @@ def install() -> None:
 
 
 def make_default() -> None:
-    """What install() does, without a word."""
+    """What install() does, without a warning."""
     if sys.version_info < (3, 16):
         set_policy()
     else:
         asyncio.events.new_event_loop = asyncio.new_event_loop = new_event_loop
         asyncio.runners.events.new_event_loop = new_event_loop
+    notice.watch(is_default)
+
+
+def is_default() -> bool:
+    """Whether nobody has gone back to asyncio's own loops. Who sets another policy hardly means that."""
+    if sys.version_info < (3, 16):
+        policy = events._event_loop_policy  # type: ignore[attr-defined]
+        return policy is not None and type(policy) is not DefaultPolicy
+    return asyncio.new_event_loop is new_event_loop
