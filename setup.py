@@ -115,6 +115,7 @@ MODULES = [
     "transports/receiver.pyx",
     "transports/scratch.pyx",
     "transports/intake.pyx",
+    "transports/step.pyx",
     "transports/base.pyx",
     "transports/stream.pyx",
     "transports/pipe.pyx",

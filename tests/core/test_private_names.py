@@ -8,7 +8,7 @@ import pytest
 
 from cloop.aio.latch import Latch
 from cloop.core.wakeup import Wakeup
-from cloop.transports.base import Step
+from cloop.transports.step import Step
 from cloop.transports.tls_flow import TlsFlow
 from tests.support import collect_garbage, open_fds, run_for, run_turn
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import PY312, PY313
 
-from .datagrams import Datagrams, Echo, endpoint, name_of, plain_socket
+from .datagrams import Datagrams, Echo, endpoint, name_of, plain_socket, receive
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux's abstract namespace")
 
@@ -329,6 +329,52 @@ def test_a_peer_without_a_name(run, tmp_path):
                 await server.wait_for(1)
                 assert server.received[0][0] == b"x"
                 assert not server.received[0][1]
+
+    run(main())
+
+
+@pytest.mark.parametrize("address", [None, ""])
+def test_a_pair(impl, run, tmp_path, address):
+    """An empty name is a peer's; and other addresses may be sent to, where the system lets us."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio takes it for no peer and ends the endpoint")
+
+    async def main():
+        left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        right.setblocking(False)
+        with right, plain_socket(str(tmp_path / "other"), socket.AF_UNIX) as other:
+            async with endpoint(sock=left) as protocol:
+                assert protocol.transport.get_extra_info("peername") == ""
+                right.send(b"question")
+                await protocol.wait_for(1)
+                protocol.transport.sendto(b"answer", address)
+                assert await receive(right, 1) == [b"answer"]
+                protocol.transport.sendto(b"elsewhere", str(tmp_path / "other"))
+                assert await receive(other, 1) == [b"elsewhere"]
+                protocol.transport.sendto(b"and back", address)
+                assert await receive(right, 1) == [b"and back"]
+                assert protocol.errors == []
+
+    run(main())
+
+
+def test_a_pair_of_which_one_does_not_read(impl, run):
+    if not impl.is_cloop:
+        pytest.skip("asyncio takes it for no peer and ends the endpoint")
+
+    async def main():
+        left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        right.setblocking(False)
+        with right:
+            async with endpoint(sock=left) as protocol:
+                count = 0
+                while not protocol.transport.get_write_buffer_size():
+                    protocol.transport.sendto(b"%0100d" % count)
+                    count += 1
+                for _ in range(30):
+                    protocol.transport.sendto(b"%0100d" % count)
+                    count += 1
+                assert await receive(right, count) == [b"%0100d" % i for i in range(count)]
 
     run(main())
 

@@ -8,7 +8,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -289,6 +292,40 @@ static inline int cloop_accept(int fd, struct sockaddr *address, socklen_t *leng
   }
   return connection;
 #endif
+}
+
+/* Takes what an internet socket has in its queue of errors, where there is such a thing; ip(7), IP_RECVERR.
+ * Whether there was anything. (A unix socket would give a datagram.) */
+static inline int cloop_drop_errors(int fd) {
+  int any = 0;
+#ifdef MSG_ERRQUEUE
+  int family = 0;
+  socklen_t size = sizeof family;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) < 0) return 0;
+  if (family != AF_INET && family != AF_INET6) return 0;
+  for (;;) {
+    struct msghdr message;
+    memset(&message, 0, sizeof message);
+    if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+    any = 1;
+  }
+#else
+  (void)fd;
+#endif
+  return any;
+}
+
+/* Whether a socket that has just given nothing, or 0 bytes, has been shut down for reading, by its peer or
+ * here, and has no bytes left. */
+static inline int cloop_has_ended(int fd) {
+  int left = 0;
+#ifdef POLLRDHUP
+  struct pollfd polled = {.fd = fd, .events = POLLRDHUP};
+#else
+  struct pollfd polled = {.fd = fd, .events = 0};
+#endif
+  if (poll(&polled, 1, 0) < 1 || polled.revents & POLLNVAL) return 0;
+  return !(polled.revents & POLLERR) && ioctl(fd, FIONREAD, &left) == 0 && left == 0;
 }
 
 /* Several messages in one system call, where the kernel keeps an error that it meets after the first for

@@ -59,6 +59,7 @@ from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport address_of
 from cloop.transports.base cimport make_socket, would_block
 from cloop.transports.scratch cimport Scratch, scratch_of
+from cloop.transports.step cimport drop_errors, has_ended, in_a_moment
 
 cdef extern from *:
     # Its error is cleared: the socket's own method tells what is wrong with the argument.
@@ -171,13 +172,19 @@ cdef Operation begin(Operation self, uint32_t direction, bint lent=False):
 cdef NoResult run_operation(object owner) except NoResult.EXC:
     """The descriptor has fired: try again."""
     cdef Operation self = <Operation>owner
+    cdef Py_ssize_t size = self.size
     cdef bint done
     if self.state != PENDING or not self.has_watch():
         return NoResult.OK
     try:
         done = self.attempt(self)
         if not done and self.state == PENDING and self.has_watch():
-            self.engine.watches.rearm(self.fd)
+            if self.size != size or drop_errors(self.fd) or self.direction == READ and not has_ended(self.fd):
+                self.engine.watches.rearm(self.fd)
+            else:
+                # Ready, but nothing could be done.
+                self.stop_waiting()
+                in_a_moment(self.engine, self, wait_again)
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as exc:
@@ -186,6 +193,24 @@ cdef NoResult run_operation(object owner) except NoResult.EXC:
         return NoResult.OK
     if done and self.state == PENDING:
         self.finish(self.value)
+    return NoResult.OK
+
+
+cdef NoResult wait_again(object owner) except NoResult.EXC:
+    """The moment is over."""
+    cdef Operation self = <Operation>owner
+    cdef WatchTable table
+    if self.state != PENDING:
+        return NoResult.OK
+    table = self.engine.watches
+    if table.owners[3 * self.fd + (self.direction >> 1)] is not None:
+        # One that came later has its place.
+        return self.abandon()
+    try:
+        begin(self, self.direction)
+    except (OSError, RuntimeError, ValueError) as exc:
+        # Somebody has closed the socket meanwhile, or a transport has it.
+        self.fail(exc)
     return NoResult.OK
 
 

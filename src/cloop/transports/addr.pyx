@@ -202,7 +202,10 @@ cdef socklen_t read_unix(object name, sockaddr_un *address) except? 1:
     cdef bytes path
     cdef Py_ssize_t size
     if PyUnicode_CheckExact(name):
-        path = PyUnicode_EncodeFSDefault(name)
+        try:
+            path = PyUnicode_EncodeFSDefault(name)
+        except UnicodeEncodeError:
+            return 0
     elif PyBytes_CheckExact(name):
         path = <bytes>name
     else:

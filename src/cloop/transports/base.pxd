@@ -95,6 +95,9 @@ cdef class BaseTransport(Flow):
         NoResult on_readable(self) except NoResult.EXC
         NoResult on_writable(self) except NoResult.EXC
 
+        # A system call that was to read has failed, as errno says.
+        NoResult read_failed(self, str message) except NoResult.EXC
+
         # Whether an exception is of the kind that connections end with, which nobody is told of.
         bint is_expected(self, object exception) except -1
 

@@ -1,16 +1,12 @@
 import asyncio
 from asyncio.trsock import TransportSocket
 from socket import socket
-from typing import Any, final
+from typing import Any
 
 from cloop.core.reactor import Reactor
 from cloop.transports.flow import Flow
 
 def is_claimed(loop: Reactor, sock: socket) -> bool: ...
-
-@final
-class Step:
-    def __call__(self) -> None: ...
 
 # An asyncio.Transport to isinstance(); the class is not really derived from it.
 class BaseTransport(Flow, asyncio.Transport):

@@ -36,6 +36,7 @@ from cloop.poll.poller cimport READ, WRITE
 from cloop.core.ring cimport unlink_node
 from cloop.transports.addr cimport local_address
 from cloop.transports.clients cimport attach, detach
+from cloop.transports.step cimport drop_errors, in_a_moment, new_step
 
 cdef extern from *:
     # Returns NULL; declared as if it set nothing, so that the exception can be taken.
@@ -71,21 +72,6 @@ def is_claimed(Reactor loop not None, sock):
         return False
     owner = loop.watches.claimant(number)
     return owner is not None and not owner.is_closing()
-
-
-cdef class Step:
-    """A step of a transport as a callable, for a loop that has its own call_soon."""
-
-    cdef:
-        object owner
-        run_t run
-
-    def __call__(self):
-        if self.run != NULL:
-            self.run(self.owner)
-
-    def __repr__(self):
-        return repr(self.owner)
 
 
 cdef class BaseTransport(Flow):
@@ -176,13 +162,9 @@ cdef class BaseTransport(Flow):
         return NoResult.OK
 
     cdef NoResult later(self, run_t run) except NoResult.EXC:
-        cdef Step step
         self.loop.check_closed()
         if self.loop.own_call_soon:
-            step = Step()
-            step.owner = self
-            step.run = run
-            self.loop.call_soon(step)
+            self.loop.call_soon(new_step(self, run))
             return NoResult.OK
         return self.loop.soon(self, run)
 
@@ -228,6 +210,12 @@ cdef class BaseTransport(Flow):
 
     cdef NoResult on_writable(self) except NoResult.EXC:
         raise NotImplementedError
+
+    cdef NoResult read_failed(self, str message) except NoResult.EXC:
+        if would_block():
+            drop_errors(self.live_fd())
+            return NoResult.OK
+        return self.fatal_error(error_from_errno(), message)
 
     def is_reading(self):
         """Whether data is being received: not while paused, nor once closing."""
@@ -562,7 +550,18 @@ cdef NoResult read_step(BaseTransport self) except NoResult.EXC:
 
 
 cdef NoResult write_step(BaseTransport self) except NoResult.EXC:
-    return self.on_writable()
+    cdef Py_ssize_t queued = self.queued
+    self.on_writable()
+    if queued and self.queued == queued and self.watched & WRITE and not drop_errors(self.live_fd()):
+        # Writable, but nothing could be written.
+        self.unwatch(WRITE)
+        in_a_moment(self.loop, self, watch_again)
+    return NoResult.OK
+
+
+cdef NoResult watch_again(object owner) except NoResult.EXC:
+    cdef BaseTransport self = <BaseTransport>owner
+    return self.watch(WRITE) if self.queued and not self.conn_lost else NoResult.OK
 
 
 cdef NoResult lose_step(BaseTransport self) except NoResult.EXC:

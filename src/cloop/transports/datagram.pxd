@@ -50,7 +50,7 @@ cdef class DatagramTransport(BaseTransport):
     cdef:
         Scratch scratch
         Peers peers            # None where only the socket can convert addresses
-        bint connected         # send() without an address
+        bint connected         # to a peer with a name: send() without an address
         bint internet          # no datagram is larger than a place in a batch
         object address         # what every datagram goes to, of create_datagram_endpoint; or None
 
@@ -66,16 +66,20 @@ cdef class DatagramTransport(BaseTransport):
         NoResult read_one(self) except NoResult.EXC
         NoResult read_batch(self) except NoResult.EXC
         NoResult read_by_object(self) except NoResult.EXC
-        NoResult read_failed(self) except NoResult.EXC
+        NoResult receive_failed(self) except NoResult.EXC
+        NoResult nothing_came(self) except NoResult.EXC
         NoResult deliver(self, Batch batch, int i) except NoResult.EXC
         NoResult keep_rest(self, Batch batch, int first, int end) except NoResult.EXC
         NoResult deliver_arrived(self) except NoResult.EXC
 
-        # For a datagram that nothing is queued before.
-        Sent put(self, object data, object address) except? FAILED
+        # For a datagram that nothing is queued before. The caller of sendto() gets what is wrong with an
+        # address; of one that has `waited` the protocol.
+        Sent put(self, object data, object address, bint waited) except? FAILED
         Sent put_bytes(self, object data, const char *start, Py_ssize_t size,
-                       object address) except? FAILED
-        Sent put_by_object(self, object data, object address) except? FAILED
+                       object address, bint waited) except? FAILED
+        Sent put_by_object(self, object data, object address, bint waited) except? FAILED
+        # Whether it is for whom the socket is connected to.
+        bint goes_to_peer(self, object address) except -1
         NoResult enqueue(self, bytes data, object address) except NoResult.EXC
         tuple take_first(self)
         bint send_queued(self) except -1

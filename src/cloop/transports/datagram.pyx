@@ -32,10 +32,11 @@ from cloop._c.socket cimport (
     socklen_t,
 )
 from cloop.core.reactor cimport Reactor
-from cloop.poll.poller cimport WRITE
+from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport Peer, new_peers, read_address
 from cloop.transports.base cimport error_from_errno, run_readable, would_block
 from cloop.transports.scratch cimport bytes_memory, level_for, scratch_of, set_size
+from cloop.transports.step cimport drop_errors, has_ended, in_a_moment
 
 cdef enum:
     # No packet of the internet is longer. Places are a little apart from multiples of that, or their
@@ -120,7 +121,7 @@ cdef class DatagramTransport(BaseTransport):
         self.pending = deque()
         self.alone = self.lonely = MOST_ALONE
         self.set_up(loop, sock, protocol, waiter, extra, None, None)
-        # As asyncio: an empty name, of a unix socket's peer that is not bound, is none.
+        # As asyncio. A unix socket's peer that is not bound has an empty name; but it is a peer.
         self.connected = bool(self.peername)
         self.address = address or None
         if self.plain:
@@ -171,8 +172,11 @@ cdef class DatagramTransport(BaseTransport):
         cdef ssize_t size = recvfrom(self.live_fd(), self.scratch.memory, self.scratch.size, 0,
                                      <sockaddr *>&address, &length)
         if size < 0:
-            return self.read_failed()
+            return self.receive_failed()
         cdef bytes data = PyBytes_FromStringAndSize(self.scratch.memory, size)
+        if size == 0 and has_ended(self.live_fd()):
+            # From now on it will be readable.
+            self.unwatch(READ)
         self.protocol.datagram_received(data, self.peers.name_of(&address, length))
         return NoResult.OK
 
@@ -189,9 +193,11 @@ cdef class DatagramTransport(BaseTransport):
             self.lonely = min(2 * self.lonely + 1, <int>MOST_ALONE)
             self.alone = self.lonely
             if n < 0:
-                return self.read_failed()
+                return self.receive_failed()
         else:
             self.lonely = 0
+        if n and batch.messages[n - 1].msg_len == 0 and has_ended(self.live_fd()):
+            self.unwatch(READ)
         batch.busy = True
         try:
             while done < n and not self.closing and not self.paused:
@@ -251,7 +257,7 @@ cdef class DatagramTransport(BaseTransport):
         try:
             data, address = self.sock.recvfrom(self.max_size)
         except (BlockingIOError, InterruptedError):
-            return NoResult.OK
+            return self.nothing_came()
         except OSError as exc:
             self.protocol.error_received(exc)
             return NoResult.OK
@@ -259,12 +265,21 @@ cdef class DatagramTransport(BaseTransport):
             raise
         except BaseException as exc:
             return self.fatal_error(exc, "Fatal read error on datagram transport")
+        if not data and has_ended(self.live_fd()):
+            self.unwatch(READ)
         self.protocol.datagram_received(data, address)
         return NoResult.OK
 
-    cdef NoResult read_failed(self) except NoResult.EXC:
-        if not would_block():
-            self.protocol.error_received(error_from_errno())
+    cdef NoResult receive_failed(self) except NoResult.EXC:
+        if would_block():
+            return self.nothing_came()
+        self.protocol.error_received(error_from_errno())
+        return NoResult.OK
+
+    cdef NoResult nothing_came(self) except NoResult.EXC:
+        if not drop_errors(self.live_fd()) and has_ended(self.live_fd()):
+            self.unwatch(READ)
+            in_a_moment(self.loop, self, read_again)
         return NoResult.OK
 
     # ---- Writing
@@ -273,7 +288,9 @@ cdef class DatagramTransport(BaseTransport):
         """Send a datagram, to the address `addr` or to the one that the endpoint was made with.
 
         `data` is bytes, a bytearray or a memoryview; what can't be sent now is queued. The protocol's
-        error_received() gets an OSError. Raises ValueError for an address that is not the endpoint's.
+        error_received() gets an OSError, and whatever is wrong with the address of one that was queued.
+        Raises ValueError for an address that is not the endpoint's; TypeError, ValueError, OverflowError
+        for one that is none.
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError("data argument must be a bytes-like object, "
@@ -291,38 +308,39 @@ cdef class DatagramTransport(BaseTransport):
             # asyncio has no more socket and fails with an AttributeError.
             return
         if self.queued == 0:
-            if self.put(data, addr) != Sent.FULL:
+            if self.put(data, addr, False) != Sent.FULL:
                 return
             self.wait_writable()
         self.enqueue(bytes(data), addr)
         self.may_pause()
 
-    cdef Sent put(self, object data, object address) except? FAILED:
+    cdef Sent put(self, object data, object address, bint waited) except? FAILED:
         cdef Py_buffer view
         if isinstance(data, bytes):
-            return self.put_bytes(data, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), address)
+            return self.put_bytes(data, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), address, waited)
         try:
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        except Exception:
-            # A view with gaps, for one, or one that was released: as the socket says it.
-            return self.put_by_object(data, address)
+        except Exception as exc:
+            # A view with gaps, for one, or one that was released.
+            self.fatal_error(exc, "Fatal write error on datagram transport")
+            return Sent.FAILED
         try:
-            return self.put_bytes(data, <const char *>view.buf, view.len, address)
+            return self.put_bytes(data, <const char *>view.buf, view.len, address, waited)
         finally:
             PyBuffer_Release(&view)
 
     cdef Sent put_bytes(self, object data, const char *start, Py_ssize_t size,
-                        object address) except? FAILED:
+                        object address, bint waited) except? FAILED:
         cdef const Peer *peer
         cdef ssize_t sent
         if self.peers is None:
-            return self.put_by_object(data, address)
-        if self.connected:
+            return self.put_by_object(data, address, waited)
+        if self.goes_to_peer(address):
             sent = sendto(self.live_fd(), start, size, MSG_NOSIGNAL, NULL, 0)
         else:
             peer = self.peers.find(address)
             if peer == NULL:
-                return self.put_by_object(data, address)
+                return self.put_by_object(data, address, waited)
             sent = sendto(self.live_fd(), start, size, MSG_NOSIGNAL,
                           <const sockaddr *>&peer.address, peer.length)
         if sent >= 0:
@@ -332,9 +350,9 @@ cdef class DatagramTransport(BaseTransport):
         self.protocol.error_received(error_from_errno())
         return Sent.FAILED
 
-    cdef Sent put_by_object(self, object data, object address) except? FAILED:
+    cdef Sent put_by_object(self, object data, object address, bint waited) except? FAILED:
         try:
-            if self.connected:
+            if self.goes_to_peer(address):
                 self.sock.send(data)
             else:
                 self.sock.sendto(data, address)
@@ -343,12 +361,16 @@ cdef class DatagramTransport(BaseTransport):
         except OSError as exc:
             self.protocol.error_received(exc)
             return Sent.FAILED
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self.fatal_error(exc, "Fatal write error on datagram transport")
+        except Exception as exc:
+            # An address that is none: no end of the endpoint, for a peer may have chosen it.
+            if not waited:
+                raise
+            self.protocol.error_received(exc)
             return Sent.FAILED
         return Sent.SENT
+
+    cdef inline bint goes_to_peer(self, object address) except -1:
+        return self.connected or (self.peername is not None and (address is None or address == ""))
 
     cdef NoResult enqueue(self, bytes data, object address) except NoResult.EXC:
         self.pending.append((data, address))
@@ -367,7 +389,7 @@ cdef class DatagramTransport(BaseTransport):
             if n:
                 continue
             first = self.take_first()
-            result = self.put(first[0], first[1])
+            result = self.put(first[0], first[1], True)
             if result == Sent.FULL:
                 self.pending.appendleft(first)
                 self.queued += len(first[0]) + header_size
@@ -450,3 +472,8 @@ cdef class DatagramTransport(BaseTransport):
     @property
     def _buffer(self):
         return self.pending
+
+
+cdef NoResult read_again(object owner) except NoResult.EXC:
+    cdef DatagramTransport self = <DatagramTransport>owner
+    return NoResult.OK if self.closing or self.paused else self.watch(READ)

@@ -54,7 +54,6 @@ cdef class ReadPipeTransport(PipeTransport):
         ssize_t read_some(self, char *memory, size_t size) noexcept
         NoResult read_memory(self) except NoResult.EXC
         NoResult read_eof(self) except NoResult.EXC
-        NoResult read_failed(self) except NoResult.EXC
 
 cdef class WritePipeTransport(PipeTransport):
     cdef:

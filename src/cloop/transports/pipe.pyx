@@ -264,7 +264,7 @@ cdef class ReadPipeTransport(PipeTransport):
             return self.read_memory()
         cdef ssize_t n = self.read_some(self.scratch.memory, self.scratch.size)
         if n <= 0:
-            return self.read_eof() if n == 0 else self.read_failed()
+            return self.read_eof() if n == 0 else self.read_failed("Fatal read error on pipe transport")
         if self.may_grow:
             self.found_full(n >= USUAL_SIZE)
         # What it raises is reported and the transport lives on.
@@ -279,17 +279,12 @@ cdef class ReadPipeTransport(PipeTransport):
         cdef char *memory = receiver.room(self.scratch.memory, &size)
         cdef ssize_t n = self.read_some(memory, size)
         if n <= 0:
-            return self.read_eof() if n == 0 else self.read_failed()
+            return self.read_eof() if n == 0 else self.read_failed("Fatal read error on pipe transport")
         if self.may_grow:
             self.found_full(n >= USUAL_SIZE)
             if self.grown:
                 receiver.most = GROWN_SIZE
         return receiver.received(memory, n)
-
-    cdef NoResult read_failed(self) except NoResult.EXC:
-        if would_block():
-            return NoResult.OK
-        return self.fatal_error(error_from_errno(), "Fatal read error on pipe transport")
 
     cdef NoResult read_eof(self) except NoResult.EXC:
         if self.loop.debug:

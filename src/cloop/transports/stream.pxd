@@ -52,8 +52,7 @@ cdef class StreamTransport(BaseTransport):
         ssize_t receive(self, PyObject **data, int *level) except -2
         NoResult read_buffered(self) except NoResult.EXC
         NoResult read_memory(self) except NoResult.EXC
-        Py_ssize_t fill_buffer(self, object protocol, Py_ssize_t *size) except -2
-        NoResult read_failed(self) except NoResult.EXC
+        Py_ssize_t fill_buffer(self, object protocol, Py_ssize_t *size, bint first) except -2
         NoResult read_eof(self) except NoResult.EXC
 
         cpdef write(self, data)

@@ -99,7 +99,7 @@ cdef class StreamTransport(BaseTransport):
         cdef ssize_t n = self.receive(&data, &level)
         cdef NoResult result
         if n <= 0:
-            return self.read_failed() if n < 0 else self.read_eof()
+            return self.read_eof() if n == 0 else self.read_failed("Fatal read error on socket transport")
         result = self.deliver(<object>data)
         if level == 0:
             Py_DECREF(data)
@@ -163,7 +163,7 @@ cdef class StreamTransport(BaseTransport):
         cdef int _
         cdef PyObject *result
         for _ in range(READ_TIMES):
-            n = self.fill_buffer(protocol, &size)
+            n = self.fill_buffer(protocol, &size, total == 0)
             if n <= 0:
                 return NoResult.OK
             result = call_method(protocol, "buffer_updated", n)
@@ -177,7 +177,7 @@ cdef class StreamTransport(BaseTransport):
                 break
         return NoResult.OK
 
-    cdef Py_ssize_t fill_buffer(self, object protocol, Py_ssize_t *size) except -2:
+    cdef Py_ssize_t fill_buffer(self, object protocol, Py_ssize_t *size, bint first) except -2:
         """One recv into the protocol's buffer: how much came, 0 if that was all for now."""
         cdef Py_buffer view
         cdef ssize_t n
@@ -205,7 +205,8 @@ cdef class StreamTransport(BaseTransport):
         if n == 0:
             self.read_eof()
         elif n < 0:
-            self.read_failed()
+            if first or not would_block():
+                self.read_failed("Fatal read error on socket transport")
             return 0
         return n
 
@@ -217,18 +218,13 @@ cdef class StreamTransport(BaseTransport):
         cdef char *memory = receiver.room(self.scratch.memory, &size)
         cdef ssize_t n = recv(self.live_fd(), memory, size, 0)
         if n <= 0:
-            return self.read_failed() if n < 0 else self.read_eof()
+            return self.read_eof() if n == 0 else self.read_failed("Fatal read error on socket transport")
         try:
             return receiver.received(memory, n)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
             return self.fatal_error(exc, f"Fatal error: protocol.{receiver.method}() call failed.")
-
-    cdef NoResult read_failed(self) except NoResult.EXC:
-        if would_block():
-            return NoResult.OK
-        return self.fatal_error(error_from_errno(), "Fatal read error on socket transport")
 
     cdef NoResult read_eof(self) except NoResult.EXC:
         if self.loop.debug:
