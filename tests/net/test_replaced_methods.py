@@ -236,6 +236,31 @@ def test_before_the_connection_is_made(run, loop, tcp_wire):
     assert run(main()) == ["data_received"]
 
 
+def test_a_method_of_a_class(run, wire, monkeypatch):
+    """For connections that are made from then on, also where the class was known already."""
+
+    async def main():
+        calls = []
+        original = asyncio.StreamReaderProtocol.data_received
+
+        def noted(protocol, data):
+            calls.append(bytes(data))
+            original(protocol, data)
+
+        async with wire.serving(echo) as server:
+            for patched in (False, True, False):
+                with monkeypatch.context() as patch:
+                    if patched:
+                        patch.setattr(asyncio.StreamReaderProtocol, "data_received", noted)
+                    reader, writer = await wire.connect(server)
+                    assert await line(reader, writer) == b"data\n"
+                    await finish(writer)
+            return calls
+
+    # Of both ends.
+    assert run(main()) == [b"data\n"] * 2
+
+
 def test_a_method_that_is_taken_away_again(run, wire):
     async def main():
         calls = []

@@ -47,7 +47,11 @@ cdef extern from *:
       ((PyBytesObject *)data)->ob_shash = -1;
       _Py_COMP_DIAG_POP
     }
+    static inline unsigned int cloop_type_version(PyObject *type) {
+      return ((PyTypeObject *)type)->tp_version_tag;
+    }
     """
+    unsigned int version_of "cloop_type_version"(object type)
     # Without a GIL a count does not tell who holds it; and the checkers of memory would miss much.
     const bint CAN_LEND "(CLOOP_HAS_GIL && !CLOOP_DEBUG)"
     # A spare object becomes one of this size, which is not more than its capacity.
@@ -68,6 +72,7 @@ cdef class Scratch:
         int grown_pipes        # how many pipes are larger by our doing; kept by transports/pipe
         # The class of the protocol that was set last, and what it is: servers have one.
         object protocol_class
+        unsigned int class_version # the interpreter's, which changes with the class; 0: not known
         bint buffered          # a BufferedProtocol
         bint streams           # that of asyncio's streams
         bint feeds             # of those, one that feeds a reader and does nothing else
@@ -78,11 +83,12 @@ cdef class Scratch:
         size_t first_lent
         size_t count_lent
 
-        # What is said above is of this protocol's class, from now until the next call.
+        # Refresh the flags above for this protocol's class; they hold until the next call.
         inline NoResult know(self, object protocol) except NoResult.EXC:
-            if type(protocol) is not self.protocol_class and protocol is not None:
-                return self.learn(protocol)
-            return NoResult.OK
+            if protocol is None or (type(protocol) is self.protocol_class and self.class_version
+                                    and version_of(self.protocol_class) == self.class_version):
+                return NoResult.OK
+            return self.learn(protocol)
 
         NoResult learn(self, object protocol) except NoResult.EXC
 

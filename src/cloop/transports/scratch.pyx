@@ -10,6 +10,9 @@ from cloop._c.pyapi cimport Py_XDECREF
 from cloop.core.ring cimport empty_ring, init_ring
 from cloop.transports.receiver cimport Receiver
 
+# As it is, unless a program replaces it.
+cdef object plain_data_received = StreamReaderProtocol.data_received
+
 cdef extern from "<stdlib.h>":
     int posix_memalign(void **memory, size_t alignment, size_t size)
 
@@ -47,9 +50,12 @@ cdef class Scratch:
         self.buffered = isinstance(protocol, BufferedProtocol)
         self.streams = isinstance(protocol, StreamReaderProtocol)
         self.feeds = (self.streams
-                      and type(protocol).data_received is StreamReaderProtocol.data_received)
+                      and type(protocol).data_received is plain_data_received)
         self.receives = isinstance(protocol, Receiver)
         self.protocol_class = type(protocol)
+        # A program may replace a method of the class at any time. Looking one up gives the class a version.
+        getattr(self.protocol_class, "data_received", None)
+        self.class_version = version_of(self.protocol_class)
         return NoResult.OK
 
     cdef PyObject *new_spare(self, int level) except NULL:
