@@ -27,12 +27,12 @@ def serving(service: str, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def postgresql() -> Path:
-    """The folder with the newest PostgreSQL's programs; Debian's are not on PATH."""
-    found = shutil.which("pg_ctl")
+    """The folder with the newest PostgreSQL's programs; not all of Debian's are on PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    if found is None and not folders:
+    found = shutil.which("pg_ctl")
+    if not folders and found is None:
         raise RuntimeError("PostgreSQL is needed")
-    return Path(found).parent if found is not None else folders[-1]
+    return folders[-1] if folders else Path(found or "").parent
 
 
 @contextlib.contextmanager
