@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 START_SECONDS = 20
+# Some tests do not ask for the URL that they are given.
+REDIS_PORT = 6379
 
 
 @contextlib.contextmanager
@@ -38,7 +40,7 @@ def postgresql() -> Path:
 @contextlib.contextmanager
 def redis(folder: Path) -> Iterator[str]:
     """Run a Redis of its own; gives its URL."""
-    port = free_port()
+    port = free_port(REDIS_PORT)
     command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
     process = subprocess.Popen([*command, "--enable-debug-command", "yes"], stdout=subprocess.DEVNULL)
     try:
@@ -49,10 +51,12 @@ def redis(folder: Path) -> Iterator[str]:
         process.wait()
 
 
-def free_port() -> int:
-    """A TCP port that nobody has at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+def free_port(wanted: int) -> int:
+    """The wanted TCP port if nobody has it; otherwise one that nobody has at the moment."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as server:
+            return server.getsockname()[1]
+    raise OSError("no port is free")
 
 
 def wait_for(port: int) -> None:
