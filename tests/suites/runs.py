@@ -117,10 +117,12 @@ class Attempt:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            how = self.watch(process)
-            # Whatever tests left running.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            try:
+                how = self.watch(process)
+            finally:
+                # The suite, if this was interrupted, and whatever its tests left running.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         return f"{how}\n{output.read_text(errors='replace')[-LAST_WORDS:]}"
 
     def command(self, names: dict[str, str]) -> list[str]:
