@@ -55,7 +55,9 @@ def entries(modules: list[types.ModuleType]) -> tuple[list[type], list[object]]:
                     kinds[id(value)] = value
             elif callable(value) and getattr(value, "__module__", "").startswith("cloop"):
                 functions[id(value)] = value
-    return sorted(kinds.values(), key=str), sorted(functions.values(), key=lambda f: f"{f.__module__}{f.__name__}")
+    return sorted(kinds.values(), key=str), sorted(
+        functions.values(), key=lambda f: f"{f.__module__}{f.__name__}"
+    )
 
 
 class Fuzzer:
@@ -210,7 +212,9 @@ class Fuzzer:
     def call(self, function: object, *before: object) -> object:
         """Call with arbitrary arguments after the given ones."""
         positional, named = self.arguments(function)
-        self.note("call", function, "with", *before, *positional, *(f"{k}={what_is(v)}" for k, v in named.items()))
+        self.note(
+            "call", function, "with", *before, *positional, *(f"{k}={what_is(v)}" for k, v in named.items())
+        )
         return function(*before, *positional, **named)
 
 
@@ -222,7 +226,10 @@ def what_is(thing: object) -> str:
         return repr(thing)
     if isinstance(thing, type):
         return f"class:{type.__getattribute__(thing, '__name__')}"
-    if isinstance(thing, types.FunctionType | types.BuiltinFunctionType | types.MethodType) or "method" in type(thing).__name__:
+    if (
+        isinstance(thing, types.FunctionType | types.BuiltinFunctionType | types.MethodType)
+        or "method" in type(thing).__name__
+    ):
         owner = getattr(thing, "__self__", None)
         name = getattr(thing, "__qualname__", "?")
         return f"{name}[{type(owner).__name__}]" if owner is not None else str(name)
@@ -319,9 +326,43 @@ def delete_attribute(f: Fuzzer) -> object:
 
 
 PROTOCOL_OF_OBJECTS = [
-    *(repr, str, hash, bool, len, iter, next, list, dir, int, float, bytes, memoryview, callable, vars, abs, reversed),
-    *(copy.copy, copy.deepcopy, pickle.dumps, weakref.ref, gc.get_referents, sys.getsizeof, inspect.signature),
-    *(asyncio.isfuture, asyncio.iscoroutine, inspect.isawaitable, asyncio.ensure_future, os.fspath, format, id),
+    *(
+        repr,
+        str,
+        hash,
+        bool,
+        len,
+        iter,
+        next,
+        list,
+        dir,
+        int,
+        float,
+        bytes,
+        memoryview,
+        callable,
+        vars,
+        abs,
+        reversed,
+    ),
+    *(
+        copy.copy,
+        copy.deepcopy,
+        pickle.dumps,
+        weakref.ref,
+        gc.get_referents,
+        sys.getsizeof,
+        inspect.signature,
+    ),
+    *(
+        asyncio.isfuture,
+        asyncio.iscoroutine,
+        inspect.isawaitable,
+        asyncio.ensure_future,
+        os.fspath,
+        format,
+        id,
+    ),
     lambda thing: thing == mischief.any(),
     lambda thing: thing < mischief.any(),
     lambda thing: thing in [mischief.any()],
@@ -348,7 +389,11 @@ def treat_as_anything(f: Fuzzer) -> object:
 def derive(f: Fuzzer) -> object:
     """A class derived from one or two of them, some of whose methods lie; and an object of it."""
     bases = f.random.sample(f.kinds, f.random.choice([1, 1, 1, 2]))
-    names = [name for name in dir(bases[0]) if name not in ("__class__", "__new__", "__init__", "__dict__", "__mro__")]
+    names = [
+        name
+        for name in dir(bases[0])
+        if name not in ("__class__", "__new__", "__init__", "__dict__", "__mro__")
+    ]
     lies = {name: LIES.get(name, lie(None)) for name in f.random.sample(names, min(2, len(names)))}
     f.note("derive", *bases, "lying about", *lies)
     kind = type("Derived", tuple(bases), lies)

@@ -32,7 +32,15 @@ class Scenery:
             os.dup2(sock.fileno(), fd)
             sock.close()
             os.set_blocking(fd, False)
-        for part in (self.tasks, self.tcp, self.streams, self.datagrams, self.pipes, self.sockets, self.processes):
+        for part in (
+            self.tasks,
+            self.tcp,
+            self.streams,
+            self.datagrams,
+            self.pipes,
+            self.sockets,
+            self.processes,
+        ):
             with contextlib.suppress(Exception):
                 self.loop.run_until_complete(asyncio.wait_for(part(), 2))
 
@@ -70,12 +78,27 @@ class Scenery:
         await asyncio.sleep(0)
         iterator = futures[1].__await__()
         next(iterator)
-        self.keep(futures, tasks, gathered, shielded, waiting, running, done, handles, in_thread, iterator, generator)
+        self.keep(
+            futures,
+            tasks,
+            gathered,
+            shielded,
+            waiting,
+            running,
+            done,
+            handles,
+            in_thread,
+            iterator,
+            generator,
+        )
 
     async def tcp(self) -> None:
         """Transports over TCP and TLS, of protocols that do things."""
         loop = self.loop
-        for listen, connect in ({}, {}), ({"ssl": server_context()}, {"ssl": client_context(), "server_hostname": NAME}):
+        for listen, connect in (
+            ({}, {}),
+            ({"ssl": server_context()}, {"ssl": client_context(), "server_hostname": NAME}),
+        ):
             server = await loop.create_server(CalledBuffered, "127.0.0.1", 0, **listen)
             address = server.sockets[0].getsockname()
             for factory in (CalledProtocol, CalledBuffered):
@@ -100,11 +123,20 @@ class Scenery:
             self.keep(reader, writer)
             writer.write(b"line\nand more")
 
-        for listen, connect in ({}, {}), ({"ssl": server_context()}, {"ssl": client_context(), "server_hostname": NAME}):
+        for listen, connect in (
+            ({}, {}),
+            ({"ssl": server_context()}, {"ssl": client_context(), "server_hostname": NAME}),
+        ):
             server = await cloop.start_server(serve, "127.0.0.1", 0, **listen)
             reader, writer = await cloop.open_connection(*server.sockets[0].getsockname(), **connect)
             await reader.readline()
-            calls = [writer.drain(), reader.read(5), reader.readexactly(5), reader.readuntil(b"x"), reader.readline()]
+            calls = [
+                writer.drain(),
+                reader.read(5),
+                reader.readexactly(5),
+                reader.readuntil(b"x"),
+                reader.readline(),
+            ]
             waiting = [self.loop.create_task(reader.readexactly(5000))]
             await asyncio.sleep(0)
             self.keep(server, reader, writer, calls, waiting)

@@ -21,7 +21,9 @@ class Mischief:
         if chance < 0.25:
             self.act()
         elif chance < 0.33:
-            raise self.random.choice([ValueError, BlockingIOError, OSError, MemoryError, asyncio.CancelledError])
+            raise self.random.choice(
+                [ValueError, BlockingIOError, OSError, MemoryError, asyncio.CancelledError]
+            )
         elif chance < 0.4:
             return self.any()
         return self.random.choice(answers)
@@ -126,7 +128,14 @@ def called_protocol(base: type, *names: str) -> type:
     return type(f"Called{base.__name__}", (base,), methods)
 
 
-TOLD = ("connection_made", "connection_lost", "pause_writing", "resume_writing", "eof_received", "error_received")
+TOLD = (
+    "connection_made",
+    "connection_lost",
+    "pause_writing",
+    "resume_writing",
+    "eof_received",
+    "error_received",
+)
 CalledProtocol = called_protocol(asyncio.Protocol, *TOLD, "data_received")
 CalledDatagrams = called_protocol(asyncio.DatagramProtocol, *TOLD, "datagram_received")
 CalledSubprocess = called_protocol(
@@ -148,7 +157,17 @@ PROTOCOLS = [CalledProtocol, CalledBuffered, CalledDatagrams, CalledSubprocess]
 class LyingSocket(socket.socket):
     """A socket that acts before it does what it is told."""
 
-    for _name in ("fileno", "send", "recv", "accept", "connect", "close", "getpeername", "getsockname", "setsockopt"):
+    for _name in (
+        "fileno",
+        "send",
+        "recv",
+        "accept",
+        "connect",
+        "close",
+        "getpeername",
+        "getsockname",
+        "setsockopt",
+    ):
         locals()[_name] = after_mischief(_name, socket.socket)
 
 
