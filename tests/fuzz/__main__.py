@@ -1,6 +1,7 @@
 """The command line: see the package's docstring."""
 
 import argparse
+import os
 import sys
 import time
 
@@ -27,6 +28,10 @@ def main() -> int:
     options = parser.parse_args()
     if options.first is None:
         options.first = options.seed if options.seed is not None else time.time_ns() % 10**6
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The same each time; it is read at the start only.
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, sys.orig_argv)
     from . import parent
 
     return parent.KINDS[options.kind](options)

@@ -25,6 +25,8 @@ class Job:
     limit: float
     # Called in the parent with the child's id when it has been started.
     started: Callable[[int], object] = lambda pid: None
+    # The same when it has ended; what it returns is kept in `told`.
+    ended: Callable[[int], str] = lambda pid: ""
     # Where the child writes what it does, if it does.
     trail: Path | None = None
 
@@ -41,6 +43,7 @@ class Ended:
     # Processor time.
     cpu: float
     output: str
+    told: str
 
     @property
     def crashed(self) -> bool:
@@ -88,6 +91,7 @@ class Running:
             time.monotonic() - self.began,
             usage.ru_utime + usage.ru_stime,
             output[-OUTPUT_KEPT:],
+            self.job.ended(self.pid),
         )
 
 
@@ -134,8 +138,7 @@ def run_jobs(jobs: Iterator[Job], at_once: int, seconds: float) -> Iterator[Ende
                 running[one.pidfd] = one
             if not running:
                 return
-            for ended in next_ended(running):
-                yield ended
+            yield from next_ended(running)
 
 
 def next_ended(running: dict[int, Running]) -> list[Ended]:

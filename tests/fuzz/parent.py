@@ -3,16 +3,20 @@
 import argparse
 import itertools
 import os
+import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.support import ROOT
 
 from .crew import Ended, Job, run_jobs, run_python
+from .faults import faults
+from .memory import memory
 from .trail import read_trail
 
+EMPTY: Mapping[int, str] = {}
 ACTIONS = 1000
 # Lines of the trail that are printed, and seconds that one child may take.
 LAST = 25
@@ -22,9 +26,11 @@ LIMIT = 90.0
 class Report:
     """What was found, printed when it is found."""
 
-    def __init__(self, kind: str, options: argparse.Namespace) -> None:
+    def __init__(self, kind: str, options: argparse.Namespace, meanings: Mapping[int, str] = EMPTY) -> None:
         self.kind = kind
         self.options = options
+        # Of exit codes.
+        self.meanings = meanings
         self.cases = self.found = 0
         self.began = time.monotonic()
 
@@ -34,23 +40,26 @@ class Report:
         if ended.code == 0 and not ended.hung:
             return
         self.found += 1
-        print(f"\n==== {self.kind} {ended.job.name}: {how(ended)} after {ended.seconds:.1f} s", flush=True)
+        print(
+            f"\n==== {self.kind} {ended.job.name}: {self.how(ended)} after {ended.seconds:.1f} s", flush=True
+        )
         if ended.job.trail:
             print("\n".join(read_trail(ended.job.trail, LAST)))
-        print(ended.output, flush=True)
+        print(ended.output, ended.told, sep="\n", flush=True)
+
+    def how(self, ended: Ended) -> str:
+        """How a child ended."""
+        if ended.hung:
+            return "did not end"
+        if ended.code < 0:
+            return f"ended by {signal.Signals(-ended.code).name}"
+        return self.meanings.get(ended.code) or f"exit code {ended.code}"
 
     def end(self) -> int:
         """Print how many there were; the exit code."""
         seconds = time.monotonic() - self.began
         print(f"{self.kind}: {self.cases} cases in {seconds:.0f} s, {self.found} with findings", flush=True)
         return 1 if self.found or not self.cases else 0
-
-
-def how(ended: Ended) -> str:
-    """How a child ended."""
-    if ended.hung:
-        return "did not end"
-    return f"ended by signal {-ended.code}" if ended.code < 0 else f"exit code {ended.code}"
 
 
 def seeds(options: argparse.Namespace, step: int = 1) -> Iterator[int]:
@@ -84,4 +93,4 @@ def calls(options: argparse.Namespace) -> int:
     return report.end()
 
 
-KINDS = {"calls": calls}
+KINDS = {"calls": calls, "memory": memory, "faults": faults}

@@ -1,0 +1,138 @@
+"""Run a scenario in this process, with something that makes one of its calls fail; say how it ended by the exit code."""
+
+import asyncio
+import contextlib
+import faulthandler
+import gc
+import logging
+import resource
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+from tests.support import Implementation
+
+from .scenarios import SCENARIOS
+
+# Exit codes. An error of Python's or a report is as good as success: it is what a failed call is to lead to.
+FINE, NOT_REACHED, SILENT, STUCK, SPUN, WRONG = 0, 10, 11, 12, 13, 14
+MEANINGS = {
+    SILENT: "waited in vain, and nothing was raised or reported",
+    STUCK: "the loop ran on after its time-out",
+    SPUN: "kept the processor busy while it waited",
+    WRONG: "SystemError",
+}
+# Seconds for the scenario itself, and for everything.
+TIMEOUT = 1.0
+PATIENCE = 4.0
+
+
+class Stuck(KeyboardInterrupt):
+    """What the alarm raises: a loop ends with it."""
+
+
+def alarm(signum: int, frame: object) -> None:
+    """SIGALRM's handler."""
+    raise Stuck
+
+
+class Watch(logging.Handler):
+    """Everything that was reported anywhere but by an exception."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.count = 0
+        self.system_error: BaseException | None = None
+
+    def look_at(self, error: object) -> None:
+        """An error."""
+        self.count += 1
+        if isinstance(error, SystemError):
+            self.system_error = error
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A record of asyncio's log."""
+        self.look_at(record.exc_info[1] if record.exc_info else None)
+
+    def unraisable(self, unraisable) -> None:
+        """sys.unraisablehook."""
+        self.look_at(unraisable.exc_value)
+
+    def reported(self, loop: object, context: dict[str, object]) -> None:
+        """A loop's exception handler."""
+        self.look_at(context.get("exception"))
+
+
+def prepare() -> Watch:
+    """In a child: what is needed to see how it goes."""
+    watch = Watch()
+    faulthandler.enable()
+    warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logger = logging.getLogger("asyncio")
+    logger.propagate = False
+    logger.addHandler(watch)
+    sys.unraisablehook = watch.unraisable
+    signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, 0.5)
+    return watch
+
+
+def carry_out(
+    name: str,
+    impl: Implementation,
+    begin: Callable[[], object],
+    end: Callable[[], object] = lambda: None,
+    strict: bool = True,
+) -> int:
+    """Run the scenario between `begin` and `end`; the exit code. `strict`: a SystemError is a finding."""
+    watch = prepare()
+    raised: BaseException | None = None
+    began, cpu = time.monotonic(), time.process_time()
+    loop = None
+    begin()
+    try:
+        loop = impl.new_event_loop()
+        loop.set_exception_handler(watch.reported)
+        loop.run_until_complete(asyncio.wait_for(SCENARIOS[name](impl), TIMEOUT))
+    except BaseException as error:
+        raised = error
+    try:
+        if loop is not None:
+            loop.close()
+    except BaseException as error:
+        raised = raised or error
+    end()
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    code = judge(watch, raised, seconds, cpu, strict)
+    if code != FINE:
+        with contextlib.suppress(BaseException):
+            sys.excepthook(type(raised), raised, raised and raised.__traceback__)
+    # What is left over must not crash when it goes.
+    raised = loop = None
+    gc.collect()
+    return code
+
+
+def judge(watch: Watch, raised: BaseException | None, seconds: float, cpu: float, strict: bool) -> int:
+    """The exit code."""
+    if strict and (isinstance(raised, SystemError) or watch.system_error):
+        return WRONG
+    if isinstance(raised, Stuck):
+        return STUCK
+    if seconds > TIMEOUT * 0.9 and cpu > seconds * 0.7:
+        return SPUN
+    if isinstance(raised, TimeoutError) and not (raised.errno or watch.count or has_cause(raised)):
+        return SILENT
+    return FINE
+
+
+def has_cause(error: BaseException | None) -> bool:
+    """Whether another error came before: what waited in vain was the clearing up after that."""
+    while error := (error and (error.__cause__ or error.__context__)):
+        if not isinstance(error, asyncio.CancelledError | TimeoutError):
+            return True
+    return False
