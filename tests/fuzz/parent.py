@@ -18,6 +18,8 @@ from .trail import read_trail
 
 EMPTY: Mapping[int, str] = {}
 ACTIONS = 1000
+# Programs that one child runs.
+PROGRAMS = 100
 # Lines of the trail that are printed, and seconds that one child may take.
 LAST = 25
 LIMIT = 90.0
@@ -93,4 +95,22 @@ def calls(options: argparse.Namespace) -> int:
     return report.end()
 
 
-KINDS = {"calls": calls, "memory": memory, "faults": faults}
+def programs(options: argparse.Namespace) -> int:
+    """Random programs, on both loops."""
+    prepare_environment()
+    report = Report("programs", options)
+    count = PROGRAMS if options.seed is None else 1
+    with tempfile.TemporaryDirectory() as folder:
+
+        def jobs() -> Iterator[Job]:
+            for seed in seeds(options, count):
+                trail = Path(folder, f"trail-{seed}")
+                body = run_python("-m", "tests.fuzz.programs", str(seed), str(count), str(trail))
+                yield Job(f"--from {seed}, {count} of them", body, LIMIT, trail=trail)
+
+        for ended in run_jobs(jobs(), options.jobs, options.seconds):
+            report.look_at(ended)
+    return report.end()
+
+
+KINDS = {"programs": programs, "calls": calls, "memory": memory, "faults": faults}

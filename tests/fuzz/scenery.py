@@ -143,7 +143,7 @@ class Scenery:
         path = os.path.join(tempfile.mkdtemp(dir="."), "socket")
         server = await asyncio.start_unix_server(serve, path)
         self.keep(server, await asyncio.open_unix_connection(path))
-        made = make_reader(100, self.loop)
+        made = make_reader(self.loop, 100)
         made.feed_data(b"fed\n")
         self.keep(made)
 
