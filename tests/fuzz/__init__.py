@@ -5,6 +5,7 @@
     python -m tests.fuzz memory     # each allocation of a scenario fails once
     python -m tests.fuzz faults     # each system call of a scenario fails once, with strace(1)
 
-What is found is printed as it is found, with the seed and what was done last. The exit code is 1 if anything was.
-`--seed` runs one case again; README.md of the tests has more.
+Each runs for `--seconds` and begins with another seed each time, or with that of `--from`. What is found is
+printed at once, with the seed and what was done last; the exit code is 1 if anything was. `--seed` runs one
+case again.
 """

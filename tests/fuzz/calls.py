@@ -1,4 +1,7 @@
-"""Arbitrary calls on arbitrary objects of the package. `python -m tests.fuzz.calls SEED ACTIONS TRAIL` runs one seed."""
+"""Arbitrary calls on arbitrary objects of the package.
+
+`python -m tests.fuzz.calls SEED ACTIONS TRAIL` runs one seed.
+"""
 
 import asyncio
 import contextlib

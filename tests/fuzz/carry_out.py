@@ -1,9 +1,10 @@
-"""Run a scenario in this process, with something that makes one of its calls fail; say how it ended by the exit code."""
+"""Run a scenario in this process while one of its calls fails, and say by the exit code how it ended."""
 
 import asyncio
 import contextlib
 import faulthandler
 import gc
+import io
 import logging
 import resource
 import signal
@@ -92,6 +93,8 @@ def carry_out(
     raised: BaseException | None = None
     began, cpu = time.monotonic(), time.process_time()
     loop = None
+    # Also empties the interpreter's free lists: then the allocations are the same ones each time.
+    gc.collect()
     begin()
     try:
         loop = impl.new_event_loop()
@@ -99,6 +102,7 @@ def carry_out(
         loop.run_until_complete(asyncio.wait_for(SCENARIOS[name](impl), TIMEOUT))
     except BaseException as error:
         raised = error
+    unfinished = tell_of_tasks(loop) if isinstance(raised, Stuck) else ""
     try:
         if loop is not None:
             loop.close()
@@ -109,12 +113,22 @@ def carry_out(
     signal.setitimer(signal.ITIMER_REAL, 0)
     code = judge(watch, raised, seconds, cpu, strict)
     if code != FINE:
+        print(unfinished)
         with contextlib.suppress(BaseException):
             sys.excepthook(type(raised), raised, raised and raised.__traceback__)
     # What is left over must not crash when it goes.
     raised = loop = None
     gc.collect()
     return code
+
+
+def tell_of_tasks(loop: asyncio.AbstractEventLoop | None) -> str:
+    """The tasks that were not over, and where they were."""
+    told = io.StringIO()
+    with contextlib.suppress(Exception):
+        for task in asyncio.all_tasks(loop):
+            task.print_stack(file=told)
+    return told.getvalue()
 
 
 def judge(watch: Watch, raised: BaseException | None, seconds: float, cpu: float, strict: bool) -> int:

@@ -109,6 +109,8 @@ def start(job: Job, folder: Path, number: int) -> Running:
             os.dup2(fd, 1)
             os.dup2(fd, 2)
             os.close(fd)
+            # Those of a test are in memory.
+            sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", 1, closefd=False)  # noqa: SIM115
             code = job.body()
         except BaseException:
             # It must not return into the parent's code.

@@ -1,6 +1,6 @@
-"""Each system call of a scenario fails once, with each error that its manual page gives: no crash, no hang.
+"""Each system call of a scenario fails once with each error that its manual page gives: no crash, no hang.
 
-strace(1) does it (`-e inject=`): it is attached to a child that has stopped itself before the scenario begins.
+strace(1) does it (`-e inject=`), attached to a child that has stopped itself before the scenario begins.
 """
 
 import argparse
@@ -123,7 +123,9 @@ class Strace:
         """Attach it to a child that stops itself, and let that go on."""
         os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         command = ["strace", "-f", "-o", str(self.folder / f"strace-{pid}"), *self.options, "-p", str(pid)]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        # What watches this process's memory is not for strace.
+        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
         os.kill(pid, signal.SIGCONT)
@@ -191,7 +193,7 @@ def faults(options: argparse.Namespace) -> int:
 def choose(
     names: list[str], impl: Implementation, options: argparse.Namespace, folder: Path
 ) -> Iterator[tuple[str, str, str, int]]:
-    """The cases in an order that the seed gives, or the one that words name: scenario, call, error, number."""
+    """The cases in an order that the seed gives, or the one that four words name."""
     if len(options.words) == 4:
         name, call, error, number = options.words
         return iter([(name, call, error, int(number))])

@@ -1,7 +1,7 @@
 """Runs one random program on one loop, and writes down all that happens in order.
 
-Time is virtual: it goes on by one second when nothing has happened for a few turns of the loop. So both loops see the
-same, however busy the machine is.
+Time is virtual: it goes on by one second when nothing has happened for a few turns of the loop. So both
+loops see the same, however busy the machine is.
 """
 
 import asyncio
@@ -61,6 +61,9 @@ def plain(text: str) -> str:
     """Text without addresses and places in files."""
     text = re.sub(r"0x[0-9a-f]+", "0x", text)
     text = re.sub(r"(created at|at) [^ >]*:\d+", r"\1 there", text)
+    # How functions hear of futures is their own affair.
+    text = re.sub(r" cb=\[.*?\](?=[ >])", "", text)
+    text = re.sub(r"in callback .*", "in callback", text)
     text = re.sub(r"<(Operation|ShieldedFuture) ", "<Future ", text)
     return re.sub(r"\b(cloop|asyncio|_asyncio)(\.\w+)*\.", "", text)
 

@@ -91,7 +91,7 @@ def memory(options: argparse.Namespace) -> int:
 
 
 def all_jobs(names: list[str], impl: Implementation, options: argparse.Namespace) -> Iterator[Job]:
-    """Every case, in an order that the seed gives: what does not fit into the time differs from seed to seed."""
+    """Every case, in an order that the seed gives: runs that are too short for all do different ones."""
     totals = {name: measure(name, impl, options.seconds) for name in names}
     print("allocations:", ", ".join(f"{name} {total}" for name, total in totals.items()), flush=True)
     cases = [(name, n) for name, total in totals.items() for n in range(total + 1)]

@@ -28,11 +28,15 @@ LIMIT = 90.0
 class Report:
     """What was found, printed when it is found."""
 
-    def __init__(self, kind: str, options: argparse.Namespace, meanings: Mapping[int, str] = EMPTY) -> None:
+    def __init__(
+        self, kind: str, options: argparse.Namespace, meanings: Mapping[int, str] = EMPTY, last: int = LAST
+    ) -> None:
         self.kind = kind
         self.options = options
         # Of exit codes.
         self.meanings = meanings
+        # How many lines of a trail are printed.
+        self.last = last
         self.cases = self.found = 0
         self.began = time.monotonic()
 
@@ -46,7 +50,7 @@ class Report:
             f"\n==== {self.kind} {ended.job.name}: {self.how(ended)} after {ended.seconds:.1f} s", flush=True
         )
         if ended.job.trail:
-            print("\n".join(read_trail(ended.job.trail, LAST)))
+            print("\n".join(read_trail(ended.job.trail, self.last)))
         print(ended.output, ended.told, sep="\n", flush=True)
 
     def how(self, ended: Ended) -> str:
@@ -98,7 +102,7 @@ def calls(options: argparse.Namespace) -> int:
 def programs(options: argparse.Namespace) -> int:
     """Random programs, on both loops."""
     prepare_environment()
-    report = Report("programs", options)
+    report = Report("programs", options, last=1)
     count = PROGRAMS if options.seed is None else 1
     with tempfile.TemporaryDirectory() as folder:
 

@@ -103,6 +103,11 @@ def maker(name: str, *parts: str):
     return lambda g: (name, *(getattr(g, part)() if isinstance(part, str) else part(g) for part in parts))
 
 
+def one_coroutine(g: Generator) -> list[tuple[str, int]]:
+    """Awaitables of which at most one is a coroutine: of more, as_completed() makes tasks in any order."""
+    return [*g.refs()[:1], *([g.future()] if flag(g) else [])]
+
+
 def inner(g: Generator) -> Op:
     """An operation that may wait."""
     return g.op()
@@ -176,7 +181,7 @@ SUBJECTS = {
             maker("wait", "refs", when, "timeout"),
             maker("wait_for", "ref", "timeout"),
             maker("shield", "ref"),
-            maker("as_completed", "refs", "timeout"),
+            maker("as_completed", one_coroutine, "timeout"),
             maker("timeout", "timeout", inner),
         ],
         [],
@@ -226,11 +231,12 @@ def run_one(impl: Implementation, program: Program) -> list[str]:
 
 
 def differ(program: Program) -> tuple[list[str], list[str]] | None:
-    """The two traces, if they differ and asyncio's is the same each time."""
+    """The two traces, if they differ and are the same each time."""
     expected, found = run_one(ASYNCIO, program), run_one(CLOOP, program)
-    if expected == found or run_one(ASYNCIO, program) != expected:
+    if expected == found:
         return None
-    return expected, found
+    same_each_time = run_one(ASYNCIO, program) == expected and run_one(CLOOP, program) == found
+    return (expected, found) if same_each_time else None
 
 
 def smaller(program: Program) -> Iterator[Program]:
@@ -302,7 +308,8 @@ def run_seeds(first: int, count: int, path: str) -> int:
         program = Generator(seed).program()
         if not PY312 and "eager" in program.factory:
             continue
-        if differ(program):
+        # Sets have no order: not what is there only at times.
+        if all(differ(program) for _ in range(3)):
             found += 1
             print_difference(seed, program)
     return 1 if found else 0

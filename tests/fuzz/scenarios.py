@@ -1,4 +1,4 @@
-"""What programs do, in small: each is run again and again while one of its calls for memory or of the system fails."""
+"""What programs do, in small: each is run again and again while one allocation or system call fails."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ def scenario(function: Scenario) -> Scenario:
 
 
 def run_all_once(impl: Implementation) -> None:
-    """Run all in this process, where they must succeed: what is imported or made on first use is there then."""
+    """Run all in this process, where they must succeed: what is made on first use is there afterwards."""
     for function in SCENARIOS.values():
         loop = impl.new_event_loop()
         try:

@@ -159,8 +159,8 @@ class Scenery:
     async def pipes(self) -> None:
         """Both ends of pipes."""
         reader, writer = os.pipe()
-        read, _ = await self.loop.connect_read_pipe(CalledProtocol, open(reader, "rb", buffering=0))
-        write, _ = await self.loop.connect_write_pipe(CalledProtocol, open(writer, "wb", buffering=0))
+        read, _ = await self.loop.connect_read_pipe(CalledProtocol, os.fdopen(reader, "rb", 0))
+        write, _ = await self.loop.connect_write_pipe(CalledProtocol, os.fdopen(writer, "wb", 0))
         write.write(b"data")
         self.keep(read, write)
 

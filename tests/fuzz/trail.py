@@ -1,4 +1,4 @@
-"""What a child did last: lines in a file that is mapped, so that they are there whatever becomes of the child."""
+"""What a child did last: lines in a file that is mapped, so that they outlive whatever happens to it."""
 
 import mmap
 from pathlib import Path
