@@ -9,7 +9,9 @@ import logging
 import resource
 import signal
 import sys
+import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 
@@ -45,11 +47,14 @@ class Watch(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.count = 0
+        self.errors: list[BaseException] = []
         self.system_error: BaseException | None = None
 
     def look_at(self, error: object) -> None:
         """An error."""
         self.count += 1
+        if isinstance(error, BaseException) and len(self.errors) < 3:
+            self.errors.append(error)
         if isinstance(error, SystemError):
             self.system_error = error
 
@@ -58,7 +63,7 @@ class Watch(logging.Handler):
         self.look_at(record.exc_info[1] if record.exc_info else None)
 
     def unraisable(self, unraisable) -> None:
-        """sys.unraisablehook."""
+        """sys.unraisablehook, threading.excepthook."""
         self.look_at(unraisable.exc_value)
 
     def reported(self, loop: object, context: dict[str, object]) -> None:
@@ -72,10 +77,11 @@ def prepare() -> Watch:
     faulthandler.enable()
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    logger = logging.getLogger("asyncio")
-    logger.propagate = False
-    logger.addHandler(watch)
-    sys.unraisablehook = watch.unraisable
+    for name in ("asyncio", "concurrent.futures"):
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        logger.addHandler(watch)
+    sys.unraisablehook = threading.excepthook = watch.unraisable
     signal.signal(signal.SIGALRM, alarm)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE, 0.5)
     return watch
@@ -114,6 +120,9 @@ def carry_out(
     code = judge(watch, raised, seconds, cpu, strict)
     if code != FINE:
         print(unfinished)
+        for error in watch.errors:
+            print("reported:")
+            traceback.print_exception(error, file=sys.stdout)
         with contextlib.suppress(BaseException):
             sys.excepthook(type(raised), raised, raised and raised.__traceback__)
     # What is left over must not crash when it goes.
@@ -135,7 +144,8 @@ def judge(watch: Watch, raised: BaseException | None, seconds: float, cpu: float
     """The exit code."""
     if strict and (isinstance(raised, SystemError) or watch.system_error):
         return WRONG
-    if isinstance(raised, Stuck):
+    if isinstance(raised, Stuck) and not watch.count:
+        # What was reported may be what was to stop the loop.
         return STUCK
     if seconds > TIMEOUT * 0.9 and cpu > seconds * 0.7:
         return SPUN
