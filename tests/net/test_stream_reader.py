@@ -288,6 +288,22 @@ def test_what_a_reader_was_woken_with_is_not_lost(run, wire, method, arguments, 
     run(main())
 
 
+def test_an_exception_that_would_be_a_result(run, wire):
+    """StopIteration carries the result of a coroutine; none can raise it."""
+
+    async def main():
+        async with wire.talking(echo) as (reader, _):
+            stop = StopIteration("no result")
+            reader.set_exception(stop)
+            with pytest.raises(RuntimeError, match="coroutine raised StopIteration") as caught:
+                await reader.read(10)
+            assert caught.value.__cause__ is stop
+            with pytest.raises(RuntimeError, match="coroutine raised StopIteration"):
+                reader.readexactly(1).send(None)
+
+    run(main())
+
+
 def test_all_up_to_the_end_that_a_reader_was_woken_with(run, wire):
     async def main():
         async with wire.talking(echo) as (reader, _):

@@ -38,9 +38,26 @@ static PyObject *cloop_call_spare(void) {
   return NULL;
 }
 
+/* An exception is no result: as the interpreter's coroutines, one of ours can't raise a StopIteration. */
+static void cloop_call_refuse_stop(void) {
+  PyObject *stop = cloop_take_exception(), *error;
+  PyErr_SetString(PyExc_RuntimeError, "coroutine raised StopIteration");
+  error = cloop_take_exception();
+  PyException_SetCause(error, Py_NewRef(stop));
+  PyException_SetContext(error, stop);
+  cloop_set_exception(error);
+  Py_DECREF(error);
+}
+
+static int cloop_call_step(PyObject *self, PyObject **result) {
+  int status = cloop_call_advance(self, result);
+  if (status == PYGEN_ERROR && PyErr_ExceptionMatches(PyExc_StopIteration)) cloop_call_refuse_stop();
+  return status;
+}
+
 static PySendResult cloop_call_send(PyObject *self, PyObject *Py_UNUSED(value), PyObject **result) {
   *result = NULL; /* what it must be with PYGEN_ERROR: a debug build of CPython asserts that */
-  return (PySendResult)cloop_call_advance(self, result);
+  return (PySendResult)cloop_call_step(self, result);
 }
 
 /* Raises StopIteration(value), but without the tuple. */
@@ -78,7 +95,7 @@ static inline void cloop_call_forget_value(void) {}
 
 static PyObject *cloop_call_next(PyObject *self) {
   PyObject *result = NULL;
-  int status = cloop_call_advance(self, &result);
+  int status = cloop_call_step(self, &result);
   if (status == PYGEN_NEXT || status == PYGEN_ERROR) return result;
   if (result != Py_None) cloop_call_stop(result);
   Py_DECREF(result);

@@ -181,7 +181,7 @@ cdef class _GatheringFuture(Future):
                 self.let_go()
                 return self.fail(exception)
         if self.left == 0:
-            return self.complete(child)
+            return self.complete()
         return NoResult.OK
 
     cdef NoResult let_go(self) except NoResult.EXC:
@@ -191,9 +191,10 @@ cdef class _GatheringFuture(Future):
             forget_awaited(child, awaiting)
         return NoResult.OK
 
-    cdef NoResult complete(self, object last) except NoResult.EXC:
+    cdef NoResult complete(self) except NoResult.EXC:
         if self.cancel_requested:
-            return self.fail(last._make_cancelled_error())
+            # The last one's, as asyncio takes it, whether or not that one was cancelled.
+            return self.fail(self.children[len(self.children) - 1]._make_cancelled_error())
         cdef list results = []
         for child in self.children:
             results.append(result_or_exception(child))

@@ -33,6 +33,7 @@ ctypedef bint (*empty_t)(PyObject *) noexcept
 
 cdef extern from "calls.h":
     void set_up "cloop_call_set_up"(PyTypeObject *type, advance_t advance, empty_t empty)
+    int step "cloop_call_step"(object call, PyObject **result) except -1
     PyObject *new_reference "Py_NewRef"(object o)
     object attribute "cloop_call_attribute"(object instance, object name)
     Py_ssize_t offset_of "cloop_call_offset"(object type, const char *name) except -1
@@ -162,7 +163,7 @@ cdef class StreamCall:
     def __next__(self):
         # For who calls it by name; else there is tp_iternext.
         cdef PyObject *result = NULL
-        cdef int status = advance(self, &result)
+        cdef int status = step(self, &result)
         value = <object>result
         Py_DECREF(result)
         if status == YIELDED:

@@ -158,6 +158,39 @@ def test_cancelling_who_awaits_it_cancels_the_children(run, functions):
     assert sorted(run(main())) == [("one",), ("two",)]
 
 
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (["waits", "done"], ""),
+        (["done", "waits"], "message"),
+        (["waits", "fails"], ""),
+        (["slow", "waits"], "message"),
+    ],
+)
+def test_the_error_is_the_last_childs(loop, run, functions, order, message):
+    """Where exceptions are results: the last argument's, whichever ends last and however."""
+
+    async def slow():
+        try:
+            await loop.create_future()
+        finally:
+            await asyncio.sleep(0)
+
+    async def main():
+        children = {"waits": loop.create_future(), "done": answer(1), "fails": fail("other"), "slow": slow()}
+        gathered = functions.gather(*(children[name] for name in order), return_exceptions=True)
+        for name, child in children.items():
+            if name not in order and name != "waits":
+                child.close()
+        await settle()
+        gathered.cancel("message")
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await gathered
+        return str(caught.value)
+
+    assert run(main()) == message
+
+
 def test_a_child_that_ignores_the_cancellation(loop, run, functions):
     """gather ends cancelled, because that was asked for, once all children are done."""
 
