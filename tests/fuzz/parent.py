@@ -19,7 +19,7 @@ from .trail import read_trail
 EMPTY: Mapping[int, str] = {}
 ACTIONS = 1000
 # Programs that one child runs.
-PROGRAMS = 100
+PROGRAMS = 25
 # Lines of the trail that are printed, and seconds that one child may take.
 LAST = 25
 LIMIT = 90.0
