@@ -252,6 +252,10 @@ cdef class BaseLoop(Reactor):
         self.release()
         return True
 
+    def _is_taken_apart(self):
+        """Whether the interpreter has ended and cleared this module, so that close() can do nothing."""
+        return logger is None
+
     def _watched(self):
         """What is watched: a dict of descriptor to (reader's owner, writer's owner)."""
         return self.watches.snapshot()

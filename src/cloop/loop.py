@@ -5,6 +5,7 @@ The engine is `BaseLoop`; what is called once per connection, signal or thread i
 """
 
 import asyncio
+import types
 import warnings
 from asyncio import coroutines
 
@@ -49,7 +50,9 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         )
 
     def __del__(self, _warn=warnings.warn):
-        if self.is_closed():
+        # asyncio's loops are part of a cycle, so what still holds one when the interpreter takes its
+        # modules apart holds it for ever, and nobody is told.
+        if self.is_closed() or self._is_taken_apart():
             return
         _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
         if not self.is_running():
@@ -158,3 +161,18 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     # The Server of asyncio calls these.
     _start_serving = serve.start_serving
     _stop_serving = unix.stop_serving
+
+
+def take_names(loop_type, model):
+    """Call the functions of `loop_type` what those of `model` are called.
+
+    It shows in the repr of a coroutine and in the warning about one that was never awaited, which
+    people filter by its text.
+    """
+    for name, value in vars(loop_type).items():
+        theirs = getattr(model, name, None)
+        if isinstance(value, types.FunctionType) and isinstance(theirs, types.FunctionType):
+            value.__qualname__ = theirs.__qualname__
+
+
+take_names(Loop, asyncio.SelectorEventLoop)

@@ -143,8 +143,8 @@ def remove_all(loop: Loop) -> None:
             source=loop,
             stacklevel=2,
         )
+        # The pipe is the wakeup's, which gives the place back when it is closed.
         loop._signal_handlers.clear()
-        let_go_if_unused(loop)
 
 
 def leave_runner(loop: Loop) -> None:
