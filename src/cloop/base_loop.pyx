@@ -12,13 +12,18 @@ import weakref
 from asyncio import base_events, constants, events, futures, tasks
 from asyncio.log import logger
 
+from cloop._c.clock cimport ns_from_seconds
 from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident
 from cloop.aio.future cimport new_future
 from cloop.aio.registry cimport leave_task, register_loop
 from cloop.aio.task cimport check_coroutine, new_task, run_task
 from cloop.core.reactor cimport CLOSED, INHERITED, Reactor
 from cloop.core.ready cimport Ready
+from cloop.core.selector cimport selector_of, set_selector
+from cloop.core.step cimport runner_of
+from cloop.core.views cimport ready_view, scheduled_view
 from cloop.core.wakeup cimport note_main_thread
+from cloop.poll.poller cimport READ, WRITE
 
 from cloop.aio.registry import loops
 from cloop.api.streams import equip_writer
@@ -263,6 +268,115 @@ cdef class BaseLoop(Reactor):
     @property
     def _wakeup(self):
         return self.wakeup
+
+    # ---- asyncio's private names, which libraries read and write
+
+    def _run_once(self):
+        self.turn()
+        if self.current is not None:
+            self.leave(self)
+
+    def _add_callback(self, handle):
+        if not handle._cancelled:
+            self.ready.push(handle, runner_of(handle))
+
+    def _add_reader(self, fd, callback, *args):
+        return self.add_watch(fd, READ, callback, args)
+
+    def _remove_reader(self, fd):
+        return self.remove_watch(fd, READ)
+
+    def _add_writer(self, fd, callback, *args):
+        return self.add_watch(fd, WRITE, callback, args)
+
+    def _remove_writer(self, fd):
+        return self.remove_watch(fd, WRITE)
+
+    @property
+    def _thread_id(self):
+        return self.thread or None
+
+    @property
+    def _ready(self):
+        return ready_view(self)
+
+    @property
+    def _scheduled(self):
+        return scheduled_view(self)
+
+    @property
+    def _selector(self):
+        return selector_of(self)
+
+    @_selector.setter
+    def _selector(self, value):
+        set_selector(self, value)
+
+    @property
+    def _transports(self):
+        return self.watches.claims()
+
+    @property
+    def _task_factory(self):
+        return self.task_factory
+
+    @_task_factory.setter
+    def _task_factory(self, value):
+        self.task_factory = value
+
+    @property
+    def _stopping(self):
+        return self.stopping
+
+    @_stopping.setter
+    def _stopping(self, bint value):
+        self.stopping = value
+
+    @property
+    def _closed(self):
+        return self.closed == CLOSED
+
+    @_closed.setter
+    def _closed(self, bint value):
+        if value and not self.closed:
+            self.closed = CLOSED
+        elif not value and self.closed:
+            # What was released is not there any more.
+            if self.closed == INHERITED or self.poller.fileno() < 0:
+                self.check_closed()
+            self.closed = 0
+
+    @property
+    def _clock_resolution(self):
+        return self.clock_resolution
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, value):
+        # Deadlines are whole nanoseconds, and a timer is due that has less than this to go.
+        self.early = max(ns_from_seconds(value) - 1, 0)
+        self.clock_resolution = value
+
+    @property
+    def _current_handle(self):
+        return self.current_handle
+
+    @property
+    def _turns(self):
+        return self.turns
+
+    def _check_closed(self):
+        self.check_closed()
+
+    def _check_thread(self):
+        self.check_thread()
+
+    def _check_callback(self, callback, str method):
+        self.check_callback(callback, method)
+
+    def _write_to_self(self):
+        self.inbox.wake()
+
+    # ---- fork(2)
 
     def _leave_to_parent(self):
         """In a forked child: nothing that this loop still does may reach the parent's."""

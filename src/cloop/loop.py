@@ -93,11 +93,6 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         super()._leave_to_parent()
         signals.leave_runner(self)
 
-    @property
-    def _selector(self):
-        # There is none; libraries that look for one take None for an answer.
-        return None
-
     # ---- Errors
     get_exception_handler = errors.get_exception_handler
     set_exception_handler = errors.set_exception_handler
@@ -128,6 +123,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     # ---- Network
     getaddrinfo = dns.getaddrinfo
     getnameinfo = dns.getnameinfo
+    _ensure_resolved = dns.ensure_resolved_by
     create_connection = connect.create_connection
     connect_accepted_socket = connect.connect_accepted_socket
     create_server = serve.create_server

@@ -84,6 +84,20 @@ async def ensure_resolved(
     return await loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
 
 
+async def ensure_resolved_by(
+    self: Loop,
+    address: Sequence[Any],
+    *,
+    family: int = 0,
+    type: int = socket.SOCK_STREAM,
+    proto: int = 0,
+    flags: int = 0,
+    loop: Loop,
+) -> Sequence[AddressInfo]:
+    """The same as asyncio has it, with the loop once more."""
+    return await ensure_resolved(loop, address, family=family, type=type, proto=proto, flags=flags)
+
+
 def interleave(infos: Iterable[AddressInfo], first_count: int) -> list[AddressInfo]:
     """The infos with their families in turn, after `first_count` - 1 more of the first family."""
     families: dict[int, list[AddressInfo]] = {}

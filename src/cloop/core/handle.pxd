@@ -11,6 +11,7 @@ run and somebody still holds it, and, for those that are pending, when the loop 
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport NoResult
+from cloop.core.ready cimport run_t
 
 cdef class Handle:
     cdef:
@@ -34,6 +35,8 @@ cdef bint has_posted_handles
 # One to be run by run_posted; other threads hold it, so it is always tracked.
 cdef Handle new_posted_handle(object loop, object callback, tuple args, object context)
 cdef NoResult run_posted(object owner) except NoResult.EXC
+# Runs it by `run`, while other threads know that it runs.
+cdef NoResult run_marked(_ThreadSafeHandle self, run_t run) except NoResult.EXC
 
 # Cancels a handle and frees what its callback holds.
 cdef NoResult drop(Handle self) except NoResult.EXC

@@ -6,6 +6,7 @@ Derived from CPython's asyncio/events.py (PSF License Agreement); messages and r
 import sys
 import threading
 from asyncio import events, format_helpers
+from contextvars import Context
 
 from cpython.object cimport PyObject, PyTypeObject
 
@@ -141,9 +142,23 @@ cdef class Handle:
     def _context(self):
         return self.get_context()
 
+    @_context.setter
+    def _context(self, value):
+        if not isinstance(value, Context):
+            raise TypeError(f"a contextvars.Context was expected, got {value!r}")
+        self.context = value
+
     @property
     def _cancelled(self):
         return self.cancelled_
+
+    @_cancelled.setter
+    def _cancelled(self, bint value):
+        self.cancelled_ = value
+        if not value and self.args is None:
+            # What cancel() dropped can't be called; that is reported when it is tried.
+            self.args = ()
+        cloop_track(<PyObject *>self)
 
     @property
     def _source_traceback(self):
@@ -266,11 +281,14 @@ cdef NoResult run_handle(object owner) except NoResult.EXC:
 
 
 cdef NoResult run_posted(object owner) except NoResult.EXC:
-    cdef _ThreadSafeHandle self = <_ThreadSafeHandle>owner
-    keep_context(self)
+    keep_context(<Handle>owner)
+    return run_marked(<_ThreadSafeHandle>owner, run_handle)
+
+
+cdef NoResult run_marked(_ThreadSafeHandle self, run_t run) except NoResult.EXC:
     self.runner = PyThread_get_thread_ident()
     try:
-        return run_handle(self)
+        return run(self)
     finally:
         self.runner = 0
         if self.ended is not None:

@@ -50,6 +50,9 @@ cdef class Reactor:
         bint own_call_soon_threadsafe
         bint own_call_at
         bint own_time
+        # The same for the `select` of loop._selector; see core/selector.
+        bint own_select
+        object selector            # once made
         bint hooked                # the collector tells us before it looks at everything
 
         # Entries whose function is `sticky_run` may follow each other without the `leave` between:
@@ -70,6 +73,8 @@ cdef class Reactor:
         object scratch             # what the loop's transports share, once made
         Node tasks                 # the ring of tasks that are not done
         size_t turns               # so far
+        object clock_resolution    # seconds: a timer that is due sooner than that runs
+        ns_t early                 # that less the one nanosecond that is the clock's own
 
         public object slow_callback_duration   # seconds; debug mode reports what takes longer
 
@@ -89,7 +94,8 @@ cdef class Reactor:
         # The same from any thread.
         NoResult soon_threadsafe(self, object owner, run_t run) except NoResult.EXC
 
-        TimerHandle timer_at(self, double when, object callback, tuple args, object context)
+        # `given` is the same number as an object; None where nobody has it.
+        TimerHandle timer_at(self, double when, object given, object callback, tuple args, object context)
 
         NoResult turn(self) except NoResult.EXC
         ns_t until_first(self) except -1
@@ -117,8 +123,8 @@ cdef class Reactor:
         NoResult leave_raising(self) except NoResult.EXC
 
         NoResult check_not_a_transport(self, object fd) except NoResult.EXC
-        NoResult add_watch(self, object file, uint32_t direction, object callback,
-                           tuple args) except NoResult.EXC
+        # The handle by which a callback is called while a descriptor is ready.
+        Handle add_watch(self, object file, uint32_t direction, object callback, tuple args)
         bint remove_watch(self, object file, uint32_t direction) except -1
 
         NoResult release(self) except NoResult.EXC

@@ -22,7 +22,6 @@ import weakref
 from asyncio import base_events, coroutines
 from asyncio.tasks import Task
 
-from cpython.long cimport PyLong_AsDouble
 from cpython.object cimport PyObject
 from libc.limits cimport INT_MAX
 from libc.math cimport isnan
@@ -52,7 +51,8 @@ from cloop.core.handle cimport (
     run_posted,
 )
 from cloop.core.ring cimport empty_ring, init_ring
-from cloop.core.timer cimport new_timer
+from cloop.core.step cimport handle_of, is_replaced, run_replaced
+from cloop.core.timer cimport new_timer, seconds_of
 from cloop.poll.poller cimport READ, WRITE
 
 from cloop.poll import new_poller
@@ -96,6 +96,7 @@ cdef class Reactor:
         self.inbox = Inbox(self.poller)
         self.wakeup = Wakeup(self.watches)
         self.slow_callback_duration = 0.1
+        self.clock_resolution = 1e-9
         init_ring(&self.tasks)
 
     def __dealloc__(self):
@@ -147,16 +148,18 @@ cdef class Reactor:
             raise TypeError("delay must not be None")
         if self.own_call_at:
             return self.call_at(self.time() + delay, callback, *args, context=context)
-        cdef double now
-        if self.own_time:
-            now = self.time()
+        cdef object when = None
+        cdef double seconds
+        if self.own_time or type(delay) is not float and type(delay) is not int:
+            when = self.time() + delay
+            seconds = seconds_of(when)
         else:
-            now = <double>monotonic_ns() / 1e9
+            seconds = <double>monotonic_ns() / 1e9 + seconds_of(delay)
         self.check_closed()
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_later")
-        return self.timer_at(now + seconds_of(delay), callback, args, context)
+        return self.timer_at(seconds, when, callback, args, context)
 
     def call_at(self, when, callback, *args, context=None):
         """As call_later, at the time `when` in seconds of the loop's clock."""
@@ -166,9 +169,9 @@ cdef class Reactor:
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_at")
-        return self.timer_at(seconds_of(when), callback, args, context)
+        return self.timer_at(seconds_of(when), when, callback, args, context)
 
-    cdef TimerHandle timer_at(self, double when, object callback, tuple args, object context):
+    cdef TimerHandle timer_at(self, double when, object given, object callback, tuple args, object context):
         cdef bint untracked = self.leaves_untracked()
         cdef TimerHandle handle = new_timer(self, when, callback, args, context, untracked)
         if self.debug:
@@ -176,6 +179,8 @@ cdef class Reactor:
         # A time that is not a number has no place in an order; asyncio's heap would be broken by it.
         if isnan(when):
             raise ValueError("Invalid delay: NaN (not a number)")
+        if given is not None and type(given) is not float:
+            handle.given = given
         self.timers.push(handle, ns_from_seconds(when))
         if untracked:
             self.timers.any_untracked = True
@@ -227,14 +232,15 @@ cdef class Reactor:
             if self.timers.count:
                 timeout_ns = self.until_first()
         self.turns += 1
-        if timeout_ns != 0 or self.watches.count > self.watches.quiet or self.turns % TURNS_PER_BREATH == 0:
+        if (timeout_ns != 0 or self.watches.count > self.watches.quiet or self.own_select
+                or self.turns % TURNS_PER_BREATH == 0):
             self.poll(timeout_ns)
         if self.inbox.has_any():
             self.inbox.drain(self.ready)
         if self.timers.count:
             self.expire()
         try:
-            if self.debug:
+            if self.debug or is_replaced():
                 self.run_ready_debug()
             else:
                 self.run_ready()
@@ -251,7 +257,8 @@ cdef class Reactor:
         return max(self.timers.keys[0].deadline - now, 0)
 
     cdef NoResult poll(self, ns_t timeout_ns) except NoResult.EXC:
-        cdef int i, n
+        cdef int i
+        cdef int n = 0
         cdef bint may_sleep = timeout_ns != 0
         if not may_sleep:
             if self.turns % TURNS_PER_BREATH == 0:
@@ -265,7 +272,10 @@ cdef class Reactor:
                     or not self.inbox.fall_asleep()):
                 timeout_ns = 0
         try:
-            n = self.poller.wait(timeout_ns)
+            if self.own_select:
+                self.selector.select(None if timeout_ns < 0 else <double>timeout_ns / 1e9)
+            else:
+                n = self.poller.wait(timeout_ns)
         finally:
             if may_sleep:
                 self.wakeup.give_back()
@@ -280,7 +290,7 @@ cdef class Reactor:
 
     cdef NoResult expire(self) except NoResult.EXC:
         """Move the timers that are due to the ready deque."""
-        cdef ns_t now = ns_from_seconds(self.time()) if self.own_time else monotonic_ns()
+        cdef ns_t now = self.early + (ns_from_seconds(self.time()) if self.own_time else monotonic_ns())
         cdef PyObject *handle
         while self.timers.count and self.timers.keys[0].deadline <= now:
             handle = self.timers.pop()
@@ -323,7 +333,10 @@ cdef class Reactor:
         return NoResult.OK
 
     cdef NoResult run_ready_debug(self) except NoResult.EXC:
-        """As run_ready, and report what took longer than slow_callback_duration."""
+        """As run_ready, and report what took longer than slow_callback_duration.
+
+        And by asyncio's Handle._run, where somebody has replaced that.
+        """
         cdef Ready ready = self.ready
         cdef size_t n = ready.count
         cdef run_t run
@@ -336,6 +349,9 @@ cdef class Reactor:
             taken = ready.pop(&run)
             owner = <object>taken
             Py_DECREF(taken)
+            if is_replaced():
+                owner = handle_of(self, owner, run)
+                run = run_replaced
             self.current_handle = owner if isinstance(owner, Handle) else None
             if run == run_handle:
                 keep_context(<Handle>owner)
@@ -344,12 +360,12 @@ cdef class Reactor:
                 run(owner)
             finally:
                 self.current_handle = None
-                if run == run_handle:
+                if run == run_handle or run == run_replaced:
                     cloop_track(<PyObject *>owner)
                 if self.current is not None:
                     self.leave(self)
             seconds = <double>(monotonic_ns() - begin) / 1e9
-            if seconds >= self.slow_callback_duration:
+            if self.debug and seconds >= self.slow_callback_duration:
                 # Looked up where asyncio does: what replaces its logger there replaces ours.
                 base_events.logger.warning("Executing %s took %.3f seconds", describe(owner), seconds)
         return NoResult.OK
@@ -409,15 +425,6 @@ cdef class Reactor:
         self.inbox.waiting.track_all()
         self.timers.track_all()
 
-    def _run_once(self):
-        self.turn()
-        if self.current is not None:
-            self.leave(self)
-
-    def _add_callback(self, Handle handle):
-        if not handle.cancelled_:
-            self.ready.push(handle, run_handle)
-
     # ---- Descriptors
 
     def add_reader(self, fd, callback, *args):
@@ -456,8 +463,7 @@ cdef class Reactor:
             raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
         return NoResult.OK
 
-    cdef NoResult add_watch(self, object file, uint32_t direction, object callback,
-                            tuple args) except NoResult.EXC:
+    cdef Handle add_watch(self, object file, uint32_t direction, object callback, tuple args):
         self.check_closed()
         if self.debug:
             self.check_thread()
@@ -471,12 +477,12 @@ cdef class Reactor:
         cdef Handle handle = new_handle(self, callback, args, PyContext_CopyCurrent(), False)
         if self.debug:
             handle.origin = caller_stack()
-        cdef object old = self.watches.watch(fd, direction, handle, run_handle)
+        cdef object old = self.watches.watch(fd, direction, handle, run_watched)
         if isinstance(old, Handle):
             drop(<Handle>old)
         if not isinstance(file, int):
             self.watches.keep(fd, file)
-        return NoResult.OK
+        return handle
 
     cdef bint remove_watch(self, object file, uint32_t direction) except -1:
         if self.closed:
@@ -526,62 +532,17 @@ cdef class Reactor:
         """The kernel features in use, as a dict of name to text."""
         return self.poller.features()
 
-    # ---- asyncio's private names, which libraries read
 
-    @property
-    def _thread_id(self):
-        return self.thread or None
-
-    @property
-    def _ready(self):
-        return tuple(self.ready.snapshot() + self.inbox.waiting.snapshot())
-
-    @property
-    def _scheduled(self):
-        return tuple(self.timers.snapshot())
-
-    @property
-    def _stopping(self):
-        return self.stopping
-
-    @_stopping.setter
-    def _stopping(self, bint value):
-        self.stopping = value
-
-    @property
-    def _closed(self):
-        return self.closed == CLOSED
-
-    @property
-    def _clock_resolution(self):
-        return 1e-9
-
-    @property
-    def _current_handle(self):
-        return self.current_handle
-
-    @property
-    def _turns(self):
-        return self.turns
-
-    def _check_closed(self):
-        self.check_closed()
-
-    def _check_thread(self):
-        self.check_thread()
-
-    def _check_callback(self, callback, str method):
-        self.check_callback(callback, method)
-
-    def _write_to_self(self):
-        self.inbox.wake()
-
-
-cdef inline double seconds_of(object number) except? -1:
-    """A number as a double; an int without the float object that <double> would make of it."""
-    if type(number) is int:
-        return PyLong_AsDouble(number)
-    return number
+cdef NoResult run_watched(object owner) except NoResult.EXC:
+    """Run the handle of a descriptor that is ready; if it was cancelled, watch that no longer."""
+    cdef Handle self = <Handle>owner
+    if not self.cancelled_:
+        return run_handle(self)
+    for fd, entries in (<Reactor>self.loop).watches.snapshot().items():
+        for direction, entry in zip((READ, WRITE), entries):
+            if entry is self:
+                (<Reactor>self.loop).watches.unwatch(fd, direction)
+    return NoResult.OK
 
 
 cdef object describe(object owner):

@@ -13,6 +13,7 @@ once.
 """
 
 cimport cython
+from cpython.long cimport PyLong_AsDouble
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -27,7 +28,8 @@ cdef struct Key:
 @cython.final
 cdef class TimerHandle(Handle):
     cdef:
-        double when_       # seconds of the loop's clock, as the user gave it
+        double when_       # seconds of the loop's clock
+        object given       # the same as the user gave it, where that is no float
         # Where it was scheduled; it still is while it lies in that slot.
         TimerHeap heap
         size_t slot
@@ -67,3 +69,12 @@ cdef class TimerHeap:
 
 cdef TimerHandle new_timer(object loop, double when, object callback, tuple args, object context,
                            bint untracked)
+
+# Takes it out of the heap: whether it was there.
+cdef bint unschedule(TimerHandle self) except -1
+
+# A number as a double; an int without the float object that <double> would make of it.
+cdef inline double seconds_of(object number) except? -1:
+    if type(number) is int:
+        return PyLong_AsDouble(number)
+    return number

@@ -6,10 +6,12 @@ TimerHandle is derived from CPython's asyncio/events.py (PSF License Agreement).
 from asyncio import events
 
 from cpython.object cimport PyObject, PyTypeObject
+from libc.math cimport isnan
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, qsort, realloc
 from libc.string cimport memmove
 
+from cloop._c.clock cimport ns_from_seconds
 from cloop._c.pyapi cimport CLOOP_DEBUG, Py_DECREF, Py_None, cloop_list_put, cloop_list_take, cloop_track
 from cloop.core.counts cimport register
 from cloop.core.handle cimport caller_stack, drop, set_up
@@ -44,7 +46,7 @@ cdef class TimerHandle(Handle):
 
     def __init__(self, when, callback, args, loop, context=None):
         set_up(self, loop, callback, tuple(args), context)
-        self.when_ = when
+        take_time(self, when)
         if loop.get_debug():
             self.origin = caller_stack()
 
@@ -54,7 +56,7 @@ cdef class TimerHandle(Handle):
 
     def when(self):
         """The time of the call: seconds of the loop's clock, as loop.time()."""
-        return self.when_
+        return time_of(self)
 
     def cancel(self):
         """Keep the callback from being called; does nothing once it was called or cancelled."""
@@ -65,30 +67,30 @@ cdef class TimerHandle(Handle):
 
     def _repr_info(self):
         info = Handle._repr_info(self)
-        info.insert(2 if self.cancelled_ else 1, f"when={self.when_}")
+        info.insert(2 if self.cancelled_ else 1, f"when={time_of(self)}")
         return info
 
     def __hash__(self):
-        return hash(self.when_)
+        return hash(time_of(self))
 
     def __lt__(self, other):
         if isinstance(other, TimerHandle):
-            return self.when_ < (<TimerHandle>other).when_
+            return time_of(self) < time_of(<TimerHandle>other)
         return NotImplemented
 
     def __le__(self, other):
         if isinstance(other, TimerHandle):
-            return self.when_ < (<TimerHandle>other).when_ or self.__eq__(other)
+            return time_of(self) < time_of(<TimerHandle>other) or self.__eq__(other)
         return NotImplemented
 
     def __gt__(self, other):
         if isinstance(other, TimerHandle):
-            return self.when_ > (<TimerHandle>other).when_
+            return time_of(self) > time_of(<TimerHandle>other)
         return NotImplemented
 
     def __ge__(self, other):
         if isinstance(other, TimerHandle):
-            return self.when_ > (<TimerHandle>other).when_ or self.__eq__(other)
+            return time_of(self) > time_of(<TimerHandle>other) or self.__eq__(other)
         return NotImplemented
 
     def __eq__(self, other):
@@ -96,12 +98,20 @@ cdef class TimerHandle(Handle):
         if not isinstance(other, TimerHandle):
             return NotImplemented
         that = <TimerHandle>other
-        return (self.when_ == that.when_ and self.callback == that.callback
+        return (time_of(self) == time_of(that) and self.callback == that.callback
                 and self.args == that.args and self.cancelled_ == that.cancelled_)
 
     @property
     def _when(self):
-        return self.when_
+        return time_of(self)
+
+    @_when.setter
+    def _when(self, value):
+        cdef bint scheduled = is_scheduled(self)
+        take_time(self, value)
+        if scheduled:
+            self.heap.cancel(self)
+            self.heap.push(self, ns_from_seconds(self.when_))
 
     @property
     def _scheduled(self):
@@ -119,8 +129,25 @@ cdef TimerHandle new_timer(object loop, double when, object callback, tuple args
     self.when_ = when
     return self
 
+cdef inline object time_of(TimerHandle self):
+    return self.when_ if self.given is None else self.given
+
+cdef NoResult take_time(TimerHandle self, object when) except NoResult.EXC:
+    cdef double seconds = seconds_of(when)
+    if isnan(seconds):
+        raise ValueError("Invalid delay: NaN (not a number)")
+    self.when_ = seconds
+    self.given = None if type(when) is float else when
+    return NoResult.OK
+
 cdef inline bint is_scheduled(TimerHandle self) noexcept:
     return self.heap is not None and self.heap.handles[self.slot] is self
+
+cdef bint unschedule(TimerHandle self) except -1:
+    if not is_scheduled(self):
+        return False
+    self.heap.cancel(self)
+    return True
 
 cdef inline bint before(Key *a, Key *b) noexcept nogil:
     # Without a branch: which of two timers is first can't be predicted.

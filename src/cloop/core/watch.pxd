@@ -52,6 +52,9 @@ cdef class WatchTable:
         # Stop waiting; returns the entry's owner, or None if there was none.
         object unwatch(self, int fd, uint32_t direction)
 
+        # The owners of the reader's and of the writer's entry.
+        tuple entries(self, int fd)
+
         # Turns a poller's record into ready entries.
         NoResult fire(self, Fired *fired, Ready ready) except NoResult.EXC
 

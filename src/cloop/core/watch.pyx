@@ -180,14 +180,20 @@ cdef class WatchTable:
                 return fd
         return -1
 
+    cdef tuple entries(self, int fd):
+        return (self.owners[3 * fd] if self.watches[fd].mask & READ else None,
+                self.owners[3 * fd + 1] if self.watches[fd].mask & WRITE else None)
+
     def snapshot(self):
         """What is watched: a dict of descriptor to (reader's owner, writer's owner)."""
         cdef int fd
-        return {
-            fd: (self.owners[3 * fd] if self.watches[fd].mask & READ else None,
-                 self.owners[3 * fd + 1] if self.watches[fd].mask & WRITE else None)
-            for fd in range(self.size) if self.watches[fd].mask
-        }
+        return {fd: self.entries(fd) for fd in range(self.size) if self.watches[fd].mask}
+
+    def claims(self):
+        """The transports that claim a descriptor: a dict of descriptor to transport."""
+        cdef int fd
+        found = {fd: self.claimant(fd) for fd in range(self.size)}
+        return {fd: transport for fd, transport in found.items() if transport is not None}
 
     def clear(self):
         """Stop waiting for everything."""

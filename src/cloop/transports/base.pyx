@@ -7,7 +7,7 @@ Agreement).
 import _socket
 import socket
 import warnings
-from asyncio import constants, transports, trsock
+from asyncio import constants, selector_events, trsock
 from asyncio.log import logger
 
 from cpython.object cimport PyObject
@@ -31,6 +31,7 @@ from cloop.core.counts cimport register
 from cloop.core.handle cimport new_handle, report
 from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with, enter_context, leave_context
+from cloop.core.step cimport new_step
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 from cloop.core.ring cimport unlink_node
@@ -56,7 +57,7 @@ cdef object plain_init = _socket.socket.__init__
 # Whether make_socket and close_socket do all that its __init__ and close() do.
 cdef bint knows_slots = socket.socket.__slots__ == ["__weakref__", "_io_refs", "_closed"]
 cdef object TransportSocket = trsock.TransportSocket
-cdef object asyncio_transport = transports._FlowControlMixin
+cdef object asyncio_transport = selector_events._SelectorSocketTransport
 
 
 cdef object error_from_errno():
@@ -95,7 +96,7 @@ cdef class BaseTransport(Flow):
     @property
     def __class__(self):
         # asyncio.Transport has slots, so no extension type can inherit from it; being one to
-        # isinstance() is what users need. The class is the one that asyncio's own transports have.
+        # isinstance() is what users need. This is the class of those over a stream socket.
         return asyncio_transport
 
     cdef NoResult set_up(self, Reactor loop, object sock, object protocol, object waiter,

@@ -7,7 +7,7 @@ which contains code from uvloop (MIT License, Copyright (c) 2015-2021 MagicStack
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_SIZE
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport Py_DECREF
 from cloop.transports.intake cimport Intake
@@ -490,6 +490,10 @@ cdef class TlsTransport(TlsBase):
             self.go_on_writing()
         except Exception as exc:
             self.fatal_error(exc, "Fatal error on SSL protocol")
+
+
+# Programs look for "SSL" in the name of a transport's type.
+(<PyTypeObject *>TlsTransport).tp_name = "cloop.transports.tls._SSLProtocolTransport"
 
 
 cdef class Release:

@@ -560,9 +560,35 @@ cdef class TlsBase(TlsFlow):
     def _loop(self):
         return self.loop
 
+    # In asyncio two objects have these, the transport and its `_ssl_protocol`.
+
     @property
     def _ssl_protocol(self):
         return self
+
+    @property
+    def _app_protocol(self):
+        return self.protocol
+
+    @property
+    def _app_transport(self):
+        return None if self.protocol is None else self
+
+    @property
+    def _sslobj(self):
+        return self.engine.sslobj
+
+    @property
+    def _sslcontext(self):
+        return self.context
+
+    @property
+    def _server_side(self):
+        return self.server_side
+
+    @property
+    def _server_hostname(self):
+        return self.server_hostname
 
     @property
     def _transport(self):

@@ -1,0 +1,33 @@
+"""Step: an entry of the ready deque as a callable, for those who know of nothing but handles.
+
+These are a loop that has its own call_soon, who looks at `loop._ready`, and tools that replace
+asyncio.Handle._run to see each callback that runs: some measure what is slow, some log. While that
+method is not asyncio's own, every entry is run through it, by a handle.
+"""
+
+cimport cython
+
+from cloop._c.pyapi cimport NoResult
+from cloop.core.handle cimport Handle
+from cloop.core.ready cimport run_t
+
+@cython.final
+cdef class Step:
+    cdef:
+        object owner
+        run_t run        # NULL in one that Python made
+
+cdef Step new_step(object owner, run_t run)
+
+# The handle that runs an entry: the owner itself, where it is one.
+cdef Handle handle_of(object loop, object owner, run_t run)
+# What runs a handle from the ready deque.
+cdef run_t runner_of(object handle) noexcept
+
+# Runs a handle by the methods of asyncio.
+cdef NoResult run_replaced(object handle) except NoResult.EXC
+# Whether Handle._run is somebody's own. A test of one number, unless a class has changed.
+cdef bint is_replaced() except -1
+
+# Runs a handle that is not cloop's.
+cdef NoResult run_foreign(object handle) except NoResult.EXC

@@ -1,0 +1,102 @@
+"""Step, and handles for entries that have none; step.pxd is the manual."""
+
+from asyncio import events
+
+from cpython.object cimport PyTypeObject
+
+from cloop.core.handle cimport (
+    _ThreadSafeHandle,
+    keep_context,
+    new_handle,
+    run_handle,
+    run_marked,
+    run_posted,
+)
+from cloop.core.timer cimport TimerHandle
+
+cdef extern from *:
+    """
+    #define cloop_version_of(type) ((type)->tp_version_tag)
+    """
+    unsigned int cloop_version_of(PyTypeObject *type)
+
+cdef object handle_type = events.Handle
+cdef object timer_type = events.TimerHandle
+
+# The interpreter gives a class another number, or 0, whenever it or one that it is derived from changes.
+# That of TimerHandle changes with both.
+cdef unsigned int known_version = 0
+cdef bint replaced = False
+
+
+cdef class Step:
+    """An entry of the ready deque as a callable."""
+
+    def __call__(self):
+        if self.run != NULL:
+            self.run(self.owner)
+
+    @property
+    def __self__(self):
+        # As of a bound method: tools look for a task there.
+        return self.owner
+
+    def __repr__(self):
+        return repr(self.owner)
+
+
+cdef Step new_step(object owner, run_t run):
+    cdef Step self = Step()
+    self.owner = owner
+    self.run = run
+    return self
+
+
+cdef Handle handle_of(object loop, object owner, run_t run):
+    if isinstance(owner, Handle):
+        return owner
+    return new_handle(loop, new_step(owner, run), (), None, False)
+
+
+cdef run_t runner_of(object handle) noexcept:
+    if isinstance(handle, _ThreadSafeHandle):
+        return run_posted
+    return run_handle if isinstance(handle, Handle) else run_foreign
+
+
+cdef bint is_replaced() except -1:
+    global known_version, replaced
+    if known_version == 0 or cloop_version_of(<PyTypeObject *>timer_type) != known_version:
+        replaced = is_own(handle_type._run) or is_own(timer_type._run)
+        # The look-up has given it a number, if there was none.
+        known_version = cloop_version_of(<PyTypeObject *>timer_type)
+    return replaced
+
+
+cdef bint is_own(object method) except -1:
+    """Whether it is not a function of asyncio's own module."""
+    return getattr(method, "__globals__", None) is not vars(events)
+
+
+cdef NoResult run_replaced(object handle) except NoResult.EXC:
+    cdef Handle self = <Handle>handle
+    if self.cancelled_:
+        return NoResult.OK
+    keep_context(self)
+    if isinstance(self, _ThreadSafeHandle):
+        return run_marked(<_ThreadSafeHandle>self, run_plainly)
+    return run_plainly(self)
+
+
+cdef NoResult run_plainly(object handle) except NoResult.EXC:
+    if isinstance(handle, TimerHandle):
+        timer_type._run(handle)
+    else:
+        handle_type._run(handle)
+    return NoResult.OK
+
+
+cdef NoResult run_foreign(object handle) except NoResult.EXC:
+    if not handle._cancelled:
+        handle._run()
+    return NoResult.OK
