@@ -5,15 +5,19 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from socket import socket
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
+
+from _typeshed import FileDescriptorLike
 
 from cloop.aio.future import Future
 from cloop.api.exits import Watch
 from cloop.core.handle import Handle
 from cloop.core.reactor import Reactor
+from cloop.core.views import ReadyView, ScheduledView
 from cloop.core.wakeup import Wakeup
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 class BaseLoop(Reactor):
     def create_future(self) -> Future[Any]: ...
@@ -44,6 +48,33 @@ class BaseLoop(Reactor):
     # ---- asyncio's private names, and what the Python layer keeps
 
     _debug: bool
+    _closed: bool
+    _stopping: bool
+    _clock_resolution: float
+    _task_factory: _TaskFactory | None
+    # A Selector, unless somebody has set another one.
+    _selector: Any
+    @property
+    def _thread_id(self) -> int | None: ...
+    @property
+    def _ready(self) -> ReadyView: ...
+    @property
+    def _scheduled(self) -> ScheduledView: ...
+    @property
+    def _transports(self) -> dict[int, asyncio.BaseTransport]: ...
+    def _run_once(self) -> None: ...
+    def _add_callback(self, handle: asyncio.Handle) -> None: ...
+    def _add_reader(
+        self, fd: FileDescriptorLike, callback: Callable[[*_Ts], object], *args: *_Ts
+    ) -> Handle: ...
+    def _remove_reader(self, fd: FileDescriptorLike) -> bool: ...
+    def _add_writer(
+        self, fd: FileDescriptorLike, callback: Callable[[*_Ts], object], *args: *_Ts
+    ) -> Handle: ...
+    def _remove_writer(self, fd: FileDescriptorLike) -> bool: ...
+    def _check_closed(self) -> None: ...
+    def _check_thread(self) -> None: ...
+    def _check_callback(self, callback: object, method: str) -> None: ...
     _exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
     _default_executor: ThreadPoolExecutor | None
     _executor_shutdown_called: bool
@@ -55,9 +86,11 @@ class BaseLoop(Reactor):
     _exits: dict[int, Watch]
     equips_streams: bool
     writer_protocol: asyncio.BaseProtocol | None
+    _self_pipe: tuple[socket, socket] | None
     _unix_server_sockets: dict[socket, int]
     def _check_running(self) -> None: ...
     def _release(self) -> bool: ...
+    def _is_taken_apart(self) -> bool: ...
     def _watched(self) -> dict[int, tuple[object, object]]: ...
     @property
     def _wakeup(self) -> Wakeup: ...

@@ -59,6 +59,7 @@ cdef class BaseLoop(Reactor):
     cdef public dict _exits                 # PID -> exits.Watch, of children watched by the poller
     cdef public bint equips_streams         # see api/streams
     cdef public object writer_protocol      # of streams whose writer, made next, is to be equipped
+    cdef public object _self_pipe           # see api/self_pipe
     cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove
 
     def __cinit__(self, *args, **kwargs):

@@ -18,6 +18,7 @@ from cloop.api import (
     executor,
     pipes,
     processes,
+    self_pipe,
     sending,
     serve,
     signals,
@@ -84,6 +85,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
             self._remove_signal_handlers()
         finally:
             self._release()
+            self_pipe.close(self)
             self._executor_shutdown_called = True
             default_executor, self._default_executor = self._default_executor, None
             if default_executor is not None:
@@ -91,7 +93,11 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
 
     def _leave_to_parent(self):
         super()._leave_to_parent()
+        self_pipe.close(self)
         signals.leave_runner(self)
+
+    _csock = property(self_pipe.write_end)
+    _ssock = property(self_pipe.read_end)
 
     # ---- Errors
     get_exception_handler = errors.get_exception_handler

@@ -23,10 +23,16 @@ _SSL: TypeAlias = _ssl.SSLContext | bool | None
 
 OVERRIDABLE: tuple[str, ...]
 
+def take_names(loop_type: type, model: type) -> None: ...
+
 class Loop(BaseLoop, asyncio.AbstractEventLoop):
     def __init__(self) -> None: ...
     def __del__(self) -> None: ...
     def close(self) -> None: ...
+    @property
+    def _csock(self) -> socket | None: ...
+    @property
+    def _ssock(self) -> socket | None: ...
 
     # The first parameter of what comes from cloop.api is called `loop`.
 
@@ -69,6 +75,18 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     async def getnameinfo(
         loop, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int = 0
     ) -> tuple[str, str]: ...
+
+    # As asyncio's, which is given the loop twice.
+    async def _ensure_resolved(
+        self,
+        address: Sequence[Any],
+        *,
+        family: int = 0,
+        type: int = ...,
+        proto: int = 0,
+        flags: int = 0,
+        loop: Loop,
+    ) -> Sequence[_GetAddrInfoResult]: ...
 
     # ---- Stream connections
 

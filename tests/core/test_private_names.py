@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
+import socket
 import threading
 
 import pytest
 
 from cloop.aio.latch import Latch
+from cloop.core.step import Step
 from cloop.core.wakeup import Wakeup
-from cloop.transports.step import Step
 from cloop.transports.tls_flow import TlsFlow
 from tests.support import collect_garbage, open_fds, run_for, run_turn
 
@@ -20,16 +21,6 @@ def test_thread_id(loop):
     run_turn(loop)
     assert seen == [threading.get_ident()]
     assert loop._thread_id is None
-
-
-def test_ready(loop):
-    assert not loop._ready
-    handle = loop.call_soon(int)
-    assert len(loop._ready) == 1
-    assert loop._ready
-    assert list(loop._ready) == [handle]
-    run_turn(loop)
-    assert len(loop._ready) == 0
 
 
 def test_scheduled(loop):
@@ -56,6 +47,80 @@ def test_debug(loop):
 
 def test_clock_resolution(loop):
     assert 0 < loop._clock_resolution <= 1e-6
+
+
+def test_a_coarser_clock_resolution(loop):
+    """Timers that are due within it run early, as those of a clock that can't tell."""
+    seen = []
+    loop._clock_resolution = 50
+    assert loop._clock_resolution == 50
+    loop.call_later(40, seen.append, "early")
+    late = loop.call_later(1000, seen.append, "late")
+    run_turn(loop)
+    assert seen == ["early"]
+    loop._clock_resolution = 1e-9
+    loop.call_later(40, seen.append, "late").cancel()
+    run_turn(loop)
+    assert seen == ["early"]
+    late.cancel()
+
+
+def test_closed(loop):
+    assert loop._closed is False
+    loop._closed = True
+    assert loop.is_closed()
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
+        loop.call_soon(int)
+    loop._closed = False
+    run_turn(loop)
+    loop.close()
+    assert loop._closed is True
+
+
+def test_a_loop_is_not_opened_again(loop, impl):
+    if not impl.is_cloop:
+        pytest.skip("asyncio's loop is without a selector then, and fails")
+    loop.close()
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
+        loop._closed = False
+    assert loop.is_closed()
+
+
+def test_task_factory(loop, run):
+    async def main():
+        return "result"
+
+    assert loop._task_factory is None
+    factory = lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options)  # noqa: E731
+    loop._task_factory = factory
+    assert loop._task_factory is loop.get_task_factory() is factory
+    assert type(loop.create_task(asyncio.sleep(0))) is asyncio.Task
+    assert run(main()) == "result"
+    loop._task_factory = None
+    assert loop.get_task_factory() is None
+
+
+def test_ensure_resolved(loop, run):
+    infos = run(loop._ensure_resolved(("127.0.0.1", 80), family=socket.AF_INET, loop=loop))
+    assert infos == [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 80))]
+    found = run(loop._ensure_resolved(("localhost", 80), type=socket.SOCK_DGRAM, loop=loop))
+    assert any(address[:2] == ("127.0.0.1", 80) for *_, address in found)
+    run(loop.shutdown_default_executor())
+
+
+def test_transports(loop, run):
+    async def main():
+        left, right = socket.socketpair()
+        with right:
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=left)
+            assert loop._transports[transport.get_extra_info("socket").fileno()] is transport
+            assert list(loop._transports.values()) == [transport]
+            transport.close()
+            await asyncio.sleep(0.001)
+
+    assert not loop._transports
+    run(main())
+    assert loop._transports == {} or loop._transports.data == {}
 
 
 def test_run_once(loop):
@@ -170,3 +235,39 @@ def test_what_nobody_is_to_make(make):
 def test_a_step_of_nothing():
     """What a loop with its own call_soon is given has a class that can be called."""
     assert Step()() is None
+
+
+def test_a_byte_for_the_self_pipe_wakes_the_loop(loop):
+    reader, writer = loop._ssock, loop._csock
+    assert loop._csock is writer
+    assert not reader.getblocking() and not writer.getblocking()
+    run_turn(loop)
+    seen = []
+
+    def wake():
+        seen.append(1)
+        loop._stopping = True
+        writer.send(b"\0")
+
+    timer = threading.Timer(0.01, wake)
+    timer.start()
+    loop.run_forever()
+    timer.join()
+    assert seen == [1]
+    run_turn(loop)
+    with pytest.raises(BlockingIOError):
+        reader.recv(1)
+    loop.close()
+    assert loop._ssock is None and loop._csock is None
+
+
+def test_signals_by_the_self_pipe(loop):
+    """As of programs that want Ctrl-C to wake the loop."""
+    before = signal.set_wakeup_fd(loop._csock.fileno())
+    previous = signal.signal(signal.SIGUSR1, lambda number, frame: loop.stop())
+    try:
+        threading.Timer(0.01, signal.raise_signal, (signal.SIGUSR1,)).start()
+        loop.run_forever()
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+        signal.set_wakeup_fd(before)

@@ -4,7 +4,8 @@ from typing import final
 from cloop.core.handle import Handle
 
 @final
-class TimerHandle(Handle, asyncio.TimerHandle): ...
+class TimerHandle(Handle, asyncio.TimerHandle):
+    _when: float
 
 @final
 class TimerHeap:

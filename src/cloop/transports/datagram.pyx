@@ -6,7 +6,7 @@ Agreement).
 
 import _socket
 import sys
-from asyncio import transports
+from asyncio import selector_events
 from collections import deque
 from itertools import islice
 
@@ -55,13 +55,7 @@ cdef object plain_family = _socket.socket.family.__get__
 cdef tuple own_methods = ("recvfrom", "send", "sendto")
 
 
-class _AsyncioDatagramTransport(transports._FlowControlMixin, transports.DatagramTransport):
-    """What a DatagramTransport is to isinstance(): the bases of asyncio's own."""
-
-    __slots__ = ()
-
-
-cdef object asyncio_transport = _AsyncioDatagramTransport
+cdef object asyncio_transport = selector_events._SelectorDatagramTransport
 
 
 cdef class Batch:
