@@ -51,7 +51,7 @@ from cloop.core.handle cimport (
     run_posted,
 )
 from cloop.core.ring cimport empty_ring, init_ring
-from cloop.core.step cimport handle_of, is_replaced, run_replaced
+from cloop.core.step cimport handle_of, is_replaced, may_be_replaced, run_replaced
 from cloop.core.timer cimport new_timer, seconds_of
 from cloop.poll.poller cimport READ, WRITE
 
@@ -150,11 +150,11 @@ cdef class Reactor:
             return self.call_at(self.time() + delay, callback, *args, context=context)
         cdef object when = None
         cdef double seconds
-        if self.own_time or type(delay) is not float and type(delay) is not int:
+        if (type(delay) is float or type(delay) is int) and not self.own_time:
+            seconds = <double>monotonic_ns() / 1e9 + seconds_of(delay)
+        else:
             when = self.time() + delay
             seconds = seconds_of(when)
-        else:
-            seconds = <double>monotonic_ns() / 1e9 + seconds_of(delay)
         self.check_closed()
         if self.debug:
             self.check_thread()
@@ -240,7 +240,7 @@ cdef class Reactor:
         if self.timers.count:
             self.expire()
         try:
-            if self.debug or is_replaced():
+            if self.debug or may_be_replaced() and is_replaced():
                 self.run_ready_debug()
             else:
                 self.run_ready()

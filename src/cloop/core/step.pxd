@@ -6,6 +6,7 @@ method is not asyncio's own, every entry is run through it, by a handle.
 """
 
 cimport cython
+from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport NoResult
 from cloop.core.handle cimport Handle
@@ -26,8 +27,24 @@ cdef run_t runner_of(object handle) noexcept
 
 # Runs a handle by the methods of asyncio.
 cdef NoResult run_replaced(object handle) except NoResult.EXC
-# Whether Handle._run is somebody's own. A test of one number, unless a class has changed.
+# Whether Handle._run is somebody's own.
 cdef bint is_replaced() except -1
+
+cdef extern from *:
+    """
+    #define cloop_version_of(type) (((PyTypeObject *)(type))->tp_version_tag)
+    """
+    unsigned int cloop_version_of(PyObject *type)
+
+# asyncio.TimerHandle, and what the interpreter has given it when we looked last: another number, or 0,
+# whenever a class changes or one that it is derived from.
+cdef PyObject *timer_type
+cdef unsigned int known_version
+cdef bint replaced
+
+cdef inline bint may_be_replaced() noexcept:
+    """False where is_replaced() would be, at the cost of a look at two numbers."""
+    return cloop_version_of(timer_type) != known_version or replaced
 
 # Runs a handle that is not cloop's.
 cdef NoResult run_foreign(object handle) except NoResult.EXC

@@ -2,7 +2,7 @@
 
 from asyncio import events
 
-from cpython.object cimport PyTypeObject
+from cpython.object cimport PyObject
 
 from cloop.core.handle cimport (
     _ThreadSafeHandle,
@@ -14,19 +14,11 @@ from cloop.core.handle cimport (
 )
 from cloop.core.timer cimport TimerHandle
 
-cdef extern from *:
-    """
-    #define cloop_version_of(type) ((type)->tp_version_tag)
-    """
-    unsigned int cloop_version_of(PyTypeObject *type)
-
 cdef object handle_type = events.Handle
-cdef object timer_type = events.TimerHandle
-
-# The interpreter gives a class another number, or 0, whenever it or one that it is derived from changes.
-# That of TimerHandle changes with both.
-cdef unsigned int known_version = 0
-cdef bint replaced = False
+cdef object timer_class = events.TimerHandle
+timer_type = <PyObject *>timer_class
+known_version = 0
+replaced = False
 
 
 cdef class Step:
@@ -66,10 +58,10 @@ cdef run_t runner_of(object handle) noexcept:
 
 cdef bint is_replaced() except -1:
     global known_version, replaced
-    if known_version == 0 or cloop_version_of(<PyTypeObject *>timer_type) != known_version:
-        replaced = is_own(handle_type._run) or is_own(timer_type._run)
+    if known_version == 0 or cloop_version_of(timer_type) != known_version:
+        replaced = is_own(handle_type._run) or is_own(timer_class._run)
         # The look-up has given it a number, if there was none.
-        known_version = cloop_version_of(<PyTypeObject *>timer_type)
+        known_version = cloop_version_of(timer_type)
     return replaced
 
 
@@ -90,7 +82,7 @@ cdef NoResult run_replaced(object handle) except NoResult.EXC:
 
 cdef NoResult run_plainly(object handle) except NoResult.EXC:
     if isinstance(handle, TimerHandle):
-        timer_type._run(handle)
+        timer_class._run(handle)
     else:
         handle_type._run(handle)
     return NoResult.OK

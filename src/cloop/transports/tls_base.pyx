@@ -580,7 +580,7 @@ cdef class TlsBase(TlsFlow):
 
     @property
     def _sslcontext(self):
-        return self.context
+        return self.sslcontext
 
     @property
     def _server_side(self):
