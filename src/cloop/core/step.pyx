@@ -14,10 +14,13 @@ from cloop.core.handle cimport (
 )
 from cloop.core.timer cimport TimerHandle
 
+cdef enum:
+    UNKNOWN = 0xFFFFFFFF
+
 cdef object handle_type = events.Handle
 cdef object timer_class = events.TimerHandle
 timer_type = <PyObject *>timer_class
-known_version = 0
+known_version = UNKNOWN
 replaced = False
 
 
@@ -58,10 +61,10 @@ cdef run_t runner_of(object handle) noexcept:
 
 cdef bint is_replaced() except -1:
     global known_version, replaced
-    if known_version == 0 or cloop_version_of(timer_type) != known_version:
+    if cloop_version_of(timer_type) != known_version:
         replaced = is_own(handle_type._run) or is_own(timer_class._run)
-        # The look-up has given it a number, if there was none.
-        known_version = cloop_version_of(timer_type)
+        # The look-up has given it a number, unless the interpreter has run out of them.
+        known_version = cloop_version_of(timer_type) or UNKNOWN
     return replaced
 
 
