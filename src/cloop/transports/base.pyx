@@ -37,7 +37,7 @@ from cloop.poll.poller cimport READ, WRITE
 from cloop.core.ring cimport unlink_node
 from cloop.transports.addr cimport local_address
 from cloop.transports.clients cimport attach, detach
-from cloop.transports.step cimport drop_errors, in_a_moment, new_step
+from cloop.transports.step cimport drop_errors, in_a_moment
 
 cdef extern from *:
     # Returns NULL; declared as if it set nothing, so that the exception can be taken.

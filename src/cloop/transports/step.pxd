@@ -1,7 +1,4 @@
-"""What is to be run later, as a callable; and what to do where readiness does not go away by itself.
-
-A transport enters the ready deque as itself. Who wants a callable, a loop that has its own call_soon or a
-timer, gets a Step.
+"""What to do where readiness does not go away by itself.
 
 A poller that tells levels tells of a descriptor in every turn for as long as it is ready. Usually the read
 or the write that follows ends that. Not always:
@@ -22,14 +19,6 @@ it looks again `in_a_moment`. And who gets an empty datagram asks whether it is 
 from cloop._c.pyapi cimport NoResult
 from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor
-
-# Runs `run(owner)` when it is called.
-cdef class Step:
-    cdef:
-        object owner
-        run_t run
-
-cdef Step new_step(object owner, run_t run)
 
 # Runs `run(owner)` a few milliseconds from now, unless the loop is closed by then.
 cdef NoResult in_a_moment(Reactor loop, object owner, run_t run) except NoResult.EXC

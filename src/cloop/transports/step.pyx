@@ -1,4 +1,6 @@
-"""Steps; step.pxd is the manual."""
+"""What follows where readiness does not go away by itself; step.pxd is the manual."""
+
+from cloop.core.step cimport new_step
 
 cdef extern from "compat.h":
     bint cloop_drop_errors(int fd) noexcept
@@ -6,24 +8,6 @@ cdef extern from "compat.h":
 
 # In seconds. Longer than a turn, shorter than what anybody would call slow.
 cdef double MOMENT = 0.005
-
-
-cdef class Step:
-    """A step of a transport, or of an operation on a socket, as a callable."""
-
-    def __call__(self):
-        if self.run != NULL:
-            self.run(self.owner)
-
-    def __repr__(self):
-        return repr(self.owner)
-
-
-cdef Step new_step(object owner, run_t run):
-    cdef Step step = Step()
-    step.owner = owner
-    step.run = run
-    return step
 
 
 cdef NoResult in_a_moment(Reactor loop, object owner, run_t run) except NoResult.EXC:
