@@ -213,7 +213,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
-        cleanup_socket: bool = ...,
+        cleanup_socket: bool | None = None,
     ) -> asyncio.Server: ...
 
     # ---- Datagrams

@@ -9,6 +9,7 @@ import pytest
 from tests.support import PY312, wait_until
 
 from .protocols import Recorder, Refusing, read_all, with_raw_peer
+from .tls import with_tls_peer
 
 
 class Buffered(asyncio.BufferedProtocol):
@@ -100,6 +101,26 @@ def failing(**methods):
 
 def raise_key_error(self, *args):
     raise KeyError("raised")
+
+
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_an_empty_buffer(run, impl, reports, over_tls):
+    """The documented error, and no end of file."""
+    if over_tls and not impl.is_cloop:
+        pytest.skip("asyncio takes it for the end of file")
+    factory = failing(get_buffer=lambda self, hint: bytearray())
+
+    async def main():
+        async with with_tls_peer(factory) if over_tls else with_raw_peer(factory) as (protocol, peer):
+            if not over_tls:
+                peer.send(b"data")
+            return await protocol.lost, list(protocol.calls)
+
+    error, calls = run(main())
+    assert str(error) == "get_buffer() returned an empty buffer"
+    assert isinstance(error, RuntimeError)
+    assert "eof" not in calls
+    assert reports.take_one()["exception"] is error
 
 
 FAILURES = {

@@ -563,3 +563,20 @@ def test_any_order_of_writing(run, loop, seed):
             assert protocol.transport.get_extra_info("pipe").closed
 
     run(main())
+
+
+@pytest.mark.parametrize("direction", ["read", "write"])
+def test_a_factory_that_raises(loop, run, impl, direction):
+    """The pipe is closed, as a socket that is given to create_connection."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio leaves the pipe open")
+
+    def factory():
+        raise KeyError("factory")
+
+    reading, writing = open_pipe()
+    with reading, writing:
+        pipe = reading if direction == "read" else writing
+        with pytest.raises(KeyError, match="factory"):
+            run(getattr(loop, f"connect_{direction}_pipe")(factory, pipe))
+        assert pipe.closed

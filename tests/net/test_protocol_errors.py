@@ -1,12 +1,16 @@
 """Protocols that raise: what is reported, and that the connection ends where it must."""
 
 import asyncio
+import contextlib
+import socket
+import ssl
 
 import pytest
 
 from tests.support import run_for, settle, wait_until
 
 from .protocols import Recorder, connected, read_all, with_raw_peer
+from .tls import server_context, with_tls_peer
 
 # asyncio leaves the socket to its finalizer, which warns; cloop closes it.
 ASYNCIO_DROPS_THE_SOCKET = pytest.mark.filterwarnings("ignore:unclosed <socket")
@@ -54,6 +58,75 @@ def test_eof_received(run, reports):
     context = reports.take_one()
     assert context["message"] == "Fatal error: protocol.eof_received() call failed."
     assert context["exception"] is error
+
+
+class OwnErrors(Recorder, asyncio.BufferedProtocol):
+    """Has an OSError of its own in one of its methods."""
+
+    def __init__(self, method):
+        super().__init__()
+        self.method = method
+
+    def fail_in(self, method):
+        if self.method == method:
+            raise FileNotFoundError(method)
+
+    def get_buffer(self, sizehint):
+        self.fail_in("get_buffer")
+        return bytearray(100)
+
+    def buffer_updated(self, nbytes):
+        self.fail_in("buffer_updated")
+
+    def eof_received(self):
+        self.fail_in("eof_received")
+
+
+@pytest.mark.parametrize("method", ["data_received", "get_buffer", "buffer_updated", "eof_received"])
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_an_error_of_the_system_that_is_not_the_connections(run, impl, reports, over_tls, method):
+    """A file that the protocol does not find, say. An OSError of the connection itself is not reported."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio says nothing of an OSError, whoever has raised it")
+
+    def factory():
+        if method == "data_received":
+            return raising(method, FileNotFoundError(method))()
+        return OwnErrors(method)
+
+    async def main():
+        async with with_tls_peer(factory) if over_tls else with_raw_peer(factory) as (protocol, peer):
+            if over_tls:
+                await peer.write(b"data")
+                with contextlib.suppress(ssl.SSLError, EOFError, OSError):
+                    await peer.do(peer.tls.unwrap)
+            else:
+                peer.send(b"data")
+                peer.shutdown(socket.SHUT_WR)
+            return await protocol.lost
+
+    error = run(main())
+    assert isinstance(error, FileNotFoundError)
+    assert reports.take_one()["exception"] is error
+
+
+def test_much_data_and_an_error_of_the_system(run, impl, reports):
+    """The same where TLS joins what has come from several pieces."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio says nothing of an OSError, whoever has raised it")
+
+    async def main():
+        async with with_tls_peer(raising("data_received", OSError("own"))) as (protocol, peer):
+            protocol.transport.pause_reading()
+            protocol.transport.set_read_buffer_limits(high=1_000_000)
+            for _ in range(30):
+                await peer.write(bytes(16_000))
+            await settle()
+            protocol.transport.resume_reading()
+            return await protocol.lost
+
+    error = run(main())
+    assert reports.take_one()["exception"] is error
 
 
 def test_connection_made(run, reports):
@@ -140,8 +213,9 @@ def test_interrupts_come_out_of_the_run(loop, method, error_type):
 
 
 @ASYNCIO_DROPS_THE_SOCKET
-def test_a_factory_that_raises_in_a_server(loop, run, reports):
-    """The client sees its connection closed; the server goes on."""
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_a_factory_that_raises_in_a_server(loop, impl, run, reports, over_tls):
+    """The client sees its connection closed; the server goes on, and somebody is told."""
     made = []
 
     def factory():
@@ -151,7 +225,7 @@ def test_a_factory_that_raises_in_a_server(loop, run, reports):
         return Recorder()
 
     async def main():
-        server = await loop.create_server(factory, "127.0.0.1", 0)
+        server = await loop.create_server(factory, "127.0.0.1", 0, ssl=server_context() if over_tls else None)
         address = server.sockets[0].getsockname()
         _, first = await loop.create_connection(Recorder, *address)
         await first.lost
@@ -166,7 +240,25 @@ def test_a_factory_that_raises_in_a_server(loop, run, reports):
         await settle()
 
     run(main())
-    # Debug mode alone reports it.
+    if impl.is_cloop:
+        check(reports.take_one())
+    else:
+        # asyncio tells in debug mode only.
+        assert reports.take() == []
+
+
+def test_handshakes_that_fail_are_not_reported(loop, run, reports):
+    """That is the peers' doing, of whom there are many."""
+
+    async def main():
+        server = await loop.create_server(Recorder, "127.0.0.1", 0, ssl=server_context())
+        transport, client = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
+        transport.write(b"no TLS at all, but a line of text\n")
+        await client.lost
+        server.close()
+        await server.wait_closed()
+
+    run(main())
     assert reports.take() == []
 
 

@@ -17,20 +17,6 @@ from .pipes import Foreign, open_pipe, read_pipe
 from .protocols import Recorder
 
 
-def test_a_protocol_factory_that_raises(run, loop):
-    def factory():
-        raise KeyError("no protocol")
-
-    async def main():
-        pipe, writer = open_pipe()
-        with pipe, writer:
-            with pytest.raises(KeyError):
-                await loop.connect_read_pipe(factory, pipe)
-            return os.get_blocking(pipe.fileno())
-
-    assert run(main()) is True
-
-
 # ---- What the transport is
 
 

@@ -1,6 +1,7 @@
 """sendfile and sock_sendfile: what arrives, in which order, and where the file stands afterwards."""
 
 import asyncio
+import inspect
 import io
 import os
 import random
@@ -14,6 +15,7 @@ from tests.support import settle, wait_until
 
 from .protocols import Recorder, connected
 from .sockets import blocked_write
+from .tls import tls_connected
 
 SIZE = 3_000_000
 DATA = random.Random(4).randbytes(SIZE)
@@ -123,6 +125,61 @@ def test_wrong_arguments(loop, run, tcp, file, change, kind, message):
             assert client.transport.is_reading()
 
     run(main())
+
+
+def test_wrong_arguments_over_tls(loop, run, impl, file):
+    """The same as without TLS, and before anything is sent."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio does not check them there, and sends the whole file for a count of 0")
+
+    async def main():
+        async with tls_connected() as (client, server):
+            for change, kind, message in WRONG.values():
+                with pytest.raises(kind, match=re.escape(message)):
+                    await loop.sendfile(client.transport, **{"file": file, **change})
+            with pytest.raises(asyncio.SendfileNotAvailableError, match="fallback is disabled"):
+                await loop.sendfile(client.transport, file, fallback=False)
+            client.transport.write(b"more")
+            assert await server.wait_for_data(4) == b"more"
+
+    run(main())
+
+
+# Whether asyncio begins at the file's beginning for an offset of 0.
+REWINDS = "if offset:" not in inspect.getsource(asyncio.BaseEventLoop._sendfile_fallback)
+STANDS_ELSEWHERE = "asyncio sends from where the file stands"
+
+
+def test_a_file_that_stands_elsewhere(loop, run, impl, tcp, source):
+    """It is sent from the offset on, which is 0 unless it is given."""
+    if not (impl.is_cloop or REWINDS):
+        pytest.skip(STANDS_ELSEWHERE)
+    left, right = tcp
+    source.seek(1_000_000)
+
+    async def main():
+        receiving = asyncio.ensure_future(receive_all(loop, right))
+        sent = await loop.sock_sendfile(left, source)
+        left.shutdown(socket.SHUT_WR)
+        return sent, await receiving
+
+    assert run(main()) == (SIZE, DATA)
+    assert source.tell() == SIZE
+
+
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_a_file_that_stands_elsewhere_to_a_transport(loop, run, impl, source, over_tls):
+    if not (impl.is_cloop or REWINDS):
+        pytest.skip(STANDS_ELSEWHERE)
+    source.seek(1_000_000)
+
+    async def main():
+        async with tls_connected() if over_tls else connected() as (client, server):
+            assert await loop.sendfile(client.transport, source) == SIZE
+            return await server.wait_for_data(SIZE)
+
+    assert run(main()) == DATA
+    assert source.tell() == SIZE
 
 
 def test_only_stream_sockets(loop, run, file):

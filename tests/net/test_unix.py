@@ -1,6 +1,7 @@
 """create_unix_connection and create_unix_server."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -16,6 +17,7 @@ from tests.support import PY313, settle, wait_until
 from .protocols import Echo, Recorder, connected, drop, read_all, with_raw_peer
 
 ABSTRACT = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract names")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")
 CLEANUP = pytest.mark.skipif(not PY313, reason="cleanup_socket is new in 3.13")
 
 
@@ -348,6 +350,58 @@ def test_a_socket_of_ones_own_that_cannot_listen(loop, run, path):
         assert sock.fileno() >= 0 and sock.getpeername() == path
 
 
+@pytest.fixture
+def full_path(path):
+    """The path of a listener whose queue is full, and the listener."""
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:
+        listener.bind(path)
+        listener.listen(0)
+        while True:
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.setblocking(False)
+            if sock.connect_ex(path):
+                break
+        yield path, listener
+
+
+@LINUX
+def test_a_server_whose_queue_is_full(loop, run, impl, full_path):
+    """A client waits until there is room, and is connected then."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio says that it is connected")
+    path, listener = full_path
+
+    async def main():
+        connecting = asyncio.ensure_future(loop.create_unix_connection(Recorder, path))
+        await asyncio.sleep(0.02)
+        assert not connecting.done()
+        # The one that was there before, and ours.
+        listener.accept()[0].close()
+        async with asyncio.timeout(5):
+            transport, protocol = await connecting
+        assert transport.get_extra_info("peername") == path
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.send(b"hello")
+            assert await protocol.wait_for_data(5) == b"hello"
+            await drop(protocol)
+
+    run(main())
+
+
+@LINUX
+def test_a_client_that_does_not_want_to_wait(loop, run, impl, full_path):
+    if not impl.is_cloop:
+        pytest.skip("asyncio says that it is connected")
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await loop.create_unix_connection(Recorder, full_path[0])
+
+    run(main())
+
+
 # ---- The file of a server that closes
 
 
@@ -368,6 +422,27 @@ def test_cleanup_of_a_socket_of_ones_own(serving, path):
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(path)
     serving(Echo, sock=sock).close()
+    assert not os.path.exists(path)
+
+
+def test_the_file_of_a_socket_that_listens_already(serving, impl, path):
+    """It is somebody else's: systemd, or a parent of several workers, goes on to listen there."""
+    if PY313 and not impl.is_cloop:
+        pytest.skip("asyncio removes the file, whoever has made it")
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    sock.listen()
+    serving(Echo, sock=sock).close()
+    assert os.path.exists(path)
+
+
+@CLEANUP
+def test_cleanup_for_who_asks_for_it(serving, path):
+    """Also of a socket that listens already."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    sock.listen()
+    serving(Echo, sock=sock, cleanup_socket=True).close()
     assert not os.path.exists(path)
 
 

@@ -41,7 +41,11 @@ async def connect(
     loop: Loop, make: Callable[..., Any], protocol_factory: Callable[[], _P], pipe: Any, direction: str
 ) -> tuple[Any, _P]:
     """A protocol and the transport that `make` makes, once connection_made was called."""
-    protocol = protocol_factory()
+    try:
+        protocol = protocol_factory()
+    except BaseException:
+        pipe.close()
+        raise
     waiter = loop.create_future()
     transport = make(pipe, protocol, waiter)
     try:

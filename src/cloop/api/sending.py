@@ -13,7 +13,7 @@ import io
 import os
 import socket
 import sys
-from asyncio import SelectorEventLoop
+from asyncio import SelectorEventLoop, constants
 from asyncio.base_events import BaseEventLoop
 from asyncio.exceptions import SendfileNotAvailableError
 from typing import IO, TYPE_CHECKING, Any
@@ -22,22 +22,103 @@ from cloop.api import sockio
 from cloop.transports.tls import TlsTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from cloop.loop import Loop
     from cloop.transports.stream import StreamTransport
 
 asyncio_loop: Any = BaseEventLoop
 unix_loop: Any = SelectorEventLoop
 
-sendfile = asyncio_loop.sendfile
 sock_sendfile = asyncio_loop.sock_sendfile
-check_params = asyncio_loop._check_sendfile_params
-sendfile_fallback = asyncio_loop._sendfile_fallback
-sock_sendfile_fallback = asyncio_loop._sock_sendfile_fallback
 
 # Bug fixes of 3.13 and 3.14 move the file's position also where nothing was sent.
 ALWAYS_SEEKS = unix_loop._sock_sendfile_update_filepos.__code__.co_argcount == 3
+NO_SENDFILE = constants._SendfileMode.UNSUPPORTED
+TRY_NATIVE = constants._SendfileMode.TRY_NATIVE
 # On 32-bit systems a larger one does not fit.
 MAX_BLOCK = sys.maxsize // 2 + 1
+
+
+def check_params(loop: Loop, sock: socket.socket | None, file: Any, offset: object, count: object) -> None:
+    """TypeError or ValueError for what can't be sent; None stands for a stream of any kind."""
+    if "b" not in getattr(file, "mode", "b"):
+        raise ValueError("file should be opened in binary mode")
+    if sock is not None and sock.type != socket.SOCK_STREAM:
+        raise ValueError("only SOCK_STREAM type sockets are supported")
+    if count is not None:
+        check_number(count, 1, f"count must be a positive integer (got {count!r})")
+    check_number(offset, 0, f"offset must be a non-negative integer (got {offset!r})")
+
+
+def check_number(number: object, least: int, message: str) -> None:
+    """TypeError for what is no integer, ValueError for one that is too small."""
+    if not isinstance(number, int):
+        raise TypeError(message)
+    if number < least:
+        raise ValueError(message)
+
+
+async def sendfile(
+    loop: Loop,
+    transport: Any,
+    file: IO[bytes],
+    offset: int = 0,
+    count: int | None = None,
+    *,
+    fallback: bool = True,
+) -> int:
+    """Send a file, from `offset` on and `count` bytes of it at most, after all that was written.
+
+    Where sendfile(2) can't do it, the file is read and written, unless `fallback` is false. Returns how
+    many bytes were sent; the file stands behind them. Raises SendfileNotAvailableError, RuntimeError for
+    a transport that is closing or can't do this, OSError where the connection or the file fails.
+    """
+    # Those of a subclass, perhaps.
+    methods: Any = loop
+    native: Callable[..., Awaitable[int]] = methods._sendfile_native
+    by_writing: Callable[..., Awaitable[int]] = methods._sendfile_fallback
+    if transport.is_closing():
+        raise RuntimeError("Transport is closing")
+    mode = getattr(transport, "_sendfile_compatible", NO_SENDFILE)
+    if mode is NO_SENDFILE:
+        raise RuntimeError(f"sendfile is not supported for transport {transport!r}")
+    check_params(loop, None, file, offset, count)
+    if mode is TRY_NATIVE:
+        try:
+            return await native(transport, file, offset, count)
+        except SendfileNotAvailableError:
+            if not fallback:
+                raise
+    if not fallback:
+        raise SendfileNotAvailableError(
+            f"fallback is disabled and native sendfile is not supported for transport {transport!r}"
+        )
+    return await by_writing(transport, file, offset, count)
+
+
+async def sendfile_fallback(
+    loop: Loop, transport: Any, file: IO[bytes], offset: int, count: int | None
+) -> int:
+    """The second way of sendfile."""
+    rewind(file)
+    sent: int = await asyncio_loop._sendfile_fallback(loop, transport, file, offset, count)
+    return sent
+
+
+async def sock_sendfile_fallback(
+    loop: Loop, sock: socket.socket, file: IO[bytes], offset: int, count: int | None
+) -> int:
+    """The second way of sock_sendfile."""
+    rewind(file)
+    sent: int = await asyncio_loop._sock_sendfile_fallback(loop, sock, file, offset, count)
+    return sent
+
+
+def rewind(file: IO[bytes]) -> None:
+    """Go to its beginning: up to early releases of 3.14 asyncio sends from where it stands."""
+    if hasattr(file, "seek"):
+        file.seek(0)
 
 
 async def sock_sendfile_native(
@@ -134,7 +215,6 @@ async def sendfile_native(
         sock = None if below is None else below._sock
         if sock is None:
             raise ConnectionError("Connection is closed by peer")
-        check_params(loop, sock, file, offset, count)
         return await sock_sendfile_native(loop, sock, file, offset, count, transport)
     finally:
         transport._reset_empty_waiter()

@@ -25,7 +25,7 @@ from cloop.api import dns, streams
 from cloop.api.connect import bind_error, check_stream
 from cloop.transports.clients import ClientSet
 from cloop.transports.listener import start_listening, stop_listening
-from cloop.transports.tls_accept import TlsAcceptor
+from cloop.transports.tls_accept import TlsAcceptor, end_admissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -269,7 +269,7 @@ def start_serving(
     protocol_factory = streams.equipped(loop, protocol_factory)
     if sslcontext:
         accept = TlsAcceptor(
-            loop, protocol_factory, sslcontext, server, ssl_handshake_timeout, ssl_shutdown_timeout
+            loop, protocol_factory, sslcontext, server, sock, ssl_handshake_timeout, ssl_shutdown_timeout
         )
     start_listening(
         loop, sock, protocol_factory, server=server, backlog=backlog, accept=accept, context=context
@@ -277,6 +277,10 @@ def start_serving(
 
 
 def stop_serving(loop: Loop, sock: socket.socket) -> None:
-    """Accept no more connections of a socket and close it: asyncio's private `_stop_serving`."""
+    """Accept no more connections of a socket and close it: asyncio's private `_stop_serving`.
+
+    Handshakes of TLS that are under way are ended: these connections are nobody's clients yet.
+    """
     stop_listening(loop, sock)
     sock.close()
+    end_admissions(loop, sock)

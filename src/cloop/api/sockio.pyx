@@ -569,11 +569,15 @@ cdef bint attempt_connect(Operation self) except -1:
 
 
 def connect(Reactor loop not None, sock, address):
-    """None when the socket is connected, or an Operation."""
+    """None when the socket is connected, or an Operation. BlockingIOError where it can't be begun now."""
     cdef Operation operation
     try:
         sock.connect(address)
-    except (BlockingIOError, InterruptedError):
+    except BlockingIOError as exc:
+        if exc.errno == c_errno.EAGAIN:
+            # It has not begun: the queue of a Unix server is full, or there is no port left.
+            raise
+    except InterruptedError:
         # Interrupted by a signal, it goes on in the background too.
         pass
     else:

@@ -7,6 +7,7 @@ Derived from CPython's asyncio/selector_events.py (PSF License Agreement).
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
     from cloop.loop import Loop
+
+# Seconds, between attempts to connect to a Unix server whose queue is full.
+FIRST_PAUSE = 0.001
+LAST_PAUSE = 0.05
 
 INTERNET = {socket.AF_INET, getattr(socket, "AF_INET6", socket.AF_INET)}
 
@@ -72,7 +77,17 @@ async def sock_connect(loop: Loop, sock: socket.socket, address: Any) -> None:
     if sock.family in INTERNET:
         infos = await dns.ensure_resolved(loop, address, family=sock.family, type=sock.type, proto=sock.proto)
         address = infos[0][4]
-    operation = sockio.connect(loop, sock, address)
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            operation = sockio.connect(loop, sock, address)
+            break
+        except BlockingIOError:
+            if sock.family != socket.AF_UNIX:
+                raise
+        # The server's queue is full, and nothing tells when it is not. A socket that blocks would wait, too.
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LAST_PAUSE)
     if operation is not None:
         try:
             await operation

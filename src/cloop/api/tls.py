@@ -71,8 +71,11 @@ async def start_tls(
     server_hostname: str | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
-) -> Transport:
-    """Upgrade a connection to TLS. Returns the transport that `protocol` is to use from now on."""
+) -> Transport | None:
+    """Upgrade a connection to TLS. Returns the transport that `protocol` is to use from now on.
+
+    None where the connection is closed, or was before the handshake could end.
+    """
     if ssl is None:
         raise RuntimeError("Python ssl module is not available")
     if not isinstance(sslcontext, ssl.SSLContext):
@@ -91,10 +94,17 @@ async def start_tls(
         ssl_shutdown_timeout=ssl_shutdown_timeout,
         call_connection_made=False,
     )
+    before = transport.get_protocol()
+    if before is None and transport.is_closing():
+        # Its connection_lost is over, and asyncio would wait for ever.
+        tls._disown()
+        return None
     # No data may reach the new protocol before its connection_made.
     transport.pause_reading()
     move_read_ahead(protocol, tls, server_side)
     transport.set_protocol(tls)
+    if getattr(transport, "_protocol_paused", False):
+        tls._stay_paused(before is protocol)
     context = context_of(transport)
     made = loop.call_soon(tls.connection_made, transport, context=context)
     resumed = loop.call_soon(transport.resume_reading, context=context)
@@ -107,7 +117,7 @@ async def start_tls(
         # The exception's traceback must not keep the connection alive.
         waiter = None  # type: ignore[assignment]
         raise
-    return tls
+    return None if tls._transport is None else tls
 
 
 def move_read_ahead(protocol: BaseProtocol, tls: TlsTransport, server_side: bool) -> None:

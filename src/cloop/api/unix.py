@@ -73,13 +73,14 @@ async def create_unix_server(
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
     start_serving: bool = True,
-    cleanup_socket: bool = CLEANS_UP,
+    cleanup_socket: bool | None = None,
 ) -> Server:
     """Serve at `path` of the file system, or on the Unix stream socket `sock`. Returns a Server.
 
     A socket that an earlier server left at `path` is replaced. A path that begins with a NUL is a
-    name in Linux's abstract namespace. With `cleanup_socket`, the file is removed when the server
-    closes if it is still the one it made. Raises OSError where the address is in use.
+    name in Linux's abstract namespace. With `cleanup_socket`, the socket's file is removed when the
+    server closes, if it is still the same; by default from 3.13 on, unless `sock` listens already. Raises
+    OSError where the address is in use.
     """
     serve.check_arguments(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     made = path is not None
@@ -92,6 +93,8 @@ async def create_unix_server(
             raise ValueError("path was not specified, and no sock specified")
         check_unix_stream(sock)
     try:
+        if cleanup_socket is None:
+            cleanup_socket = CLEANS_UP and not listens(sock)
         if cleanup_socket:
             remember_file(loop, sock)
         return await serve.make_server(
@@ -116,6 +119,11 @@ def check_unix_stream(sock: socket.socket) -> None:
     """ValueError for a socket of another kind."""
     if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
         raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
+
+
+def listens(sock: socket.socket) -> bool:
+    """Whether somebody has it listen already, as systemd: who goes on to do so when the server has ended."""
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 async def open_path(loop: Loop, path: str | bytes) -> socket.socket:

@@ -104,6 +104,9 @@ cdef class BaseTransport(Flow):
         # A callback of the protocol raised the exception that is set, which `message` explains.
         NoResult callback_failed(self, str message) except NoResult.EXC
         NoResult fatal_error(self, object exception, str message) except NoResult.EXC
+        # The same for what comes out of a callback: also an OSError is reported, which is not the
+        # connection's own.
+        NoResult protocol_failed(self, object exception, str message) except NoResult.EXC
         NoResult force_close(self, object exception) except NoResult.EXC
         NoResult close_gently(self) except NoResult.EXC
         NoResult schedule_loss(self, object exception) except NoResult.EXC

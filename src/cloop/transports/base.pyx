@@ -319,7 +319,7 @@ cdef class BaseTransport(Flow):
         if isinstance(exception, (SystemExit, KeyboardInterrupt)):
             cloop_set_exception(exception)
             return NoResult.EXC
-        return self.fatal_error(exception, message)
+        return self.protocol_failed(exception, message)
 
     cdef bint is_expected(self, object exception) except -1:
         return isinstance(exception, OSError)
@@ -328,13 +328,16 @@ cdef class BaseTransport(Flow):
         if self.is_expected(exception):
             if self.loop.debug:
                 logger.debug("%r: %s", self, message, exc_info=exception)
-        else:
-            self.loop.call_exception_handler({
-                "message": message,
-                "exception": exception,
-                "transport": self,
-                "protocol": self.protocol,
-            })
+            return self.force_close(exception)
+        return self.protocol_failed(exception, message)
+
+    cdef NoResult protocol_failed(self, object exception, str message) except NoResult.EXC:
+        self.loop.call_exception_handler({
+            "message": message,
+            "exception": exception,
+            "transport": self,
+            "protocol": self.protocol,
+        })
         return self.force_close(exception)
 
     cdef NoResult lose(self) except NoResult.EXC:

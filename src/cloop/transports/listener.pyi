@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from cloop.core.reactor import Reactor
 
-_Accept: TypeAlias = Callable[[socket, _RetAddress, Context | None, bool], object]
+_Accept: TypeAlias = Callable[[socket, _RetAddress, Context, bool], object]
 
 class Listener:
     def __new__(

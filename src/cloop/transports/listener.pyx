@@ -167,12 +167,11 @@ cdef class Listener:
             sock.close()
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
                 raise
-            if self.loop.debug:
-                self.report(exc, protocol)
+            self.report(exc, protocol)
         return NoResult.OK
 
     def report(self, exc, protocol):
-        """Tell of a connection that was not to be, in debug mode as asyncio does."""
+        """Tell of a connection that was not to be, of which asyncio does in debug mode only."""
         context = {
             "message": "Error on transport creation for incoming connection",
             "exception": exc,

@@ -188,7 +188,7 @@ cdef class StreamTransport(BaseTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self.fatal_error(exc, "Fatal error: protocol.get_buffer() call failed.")
+            self.protocol_failed(exc, "Fatal error: protocol.get_buffer() call failed.")
             return 0
         try:
             PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
@@ -224,7 +224,7 @@ cdef class StreamTransport(BaseTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            return self.fatal_error(exc, f"Fatal error: protocol.{receiver.method}() call failed.")
+            return self.protocol_failed(exc, f"Fatal error: protocol.{receiver.method}() call failed.")
 
     cdef NoResult read_eof(self) except NoResult.EXC:
         if self.loop.debug:
@@ -234,7 +234,7 @@ cdef class StreamTransport(BaseTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            return self.fatal_error(exc, "Fatal error: protocol.eof_received() call failed.")
+            return self.protocol_failed(exc, "Fatal error: protocol.eof_received() call failed.")
         if keep_open:
             # The protocol may write on; there is nothing more to receive.
             self.ended = True

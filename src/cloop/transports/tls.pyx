@@ -10,6 +10,7 @@ from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport Py_DECREF
+from cloop._c.socket cimport MSG_NOSIGNAL, send
 from cloop.transports.intake cimport Intake
 from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, level_for, set_size
 from cloop.transports.stream cimport StreamTransport
@@ -157,7 +158,11 @@ cdef class TlsTransport(TlsBase):
                 pieces.append(PyBytes_FromStringAndSize(bytes_memory(memory), n))
             finally:
                 self.scratch.give(LEVELS, memory)
-        self.protocol.data_received(b"".join(pieces))
+        try:
+            self.protocol.data_received(b"".join(pieces))
+        except BaseException:
+            self.blamed = True
+            raise
         if status == 0:
             self.tell_end()
             return self.start_shutdown()
@@ -186,6 +191,7 @@ cdef class TlsTransport(TlsBase):
         elif not self.scratch.give(level, data):
             self.keeps = True
         if result == NULL:
+            self.blamed = True
             return NoResult.EXC
         Py_DECREF(result)
         return NoResult.OK
@@ -197,7 +203,11 @@ cdef class TlsTransport(TlsBase):
         cdef TlsEngine engine = self.engine
         cdef Py_ssize_t filled = 0
         cdef Py_ssize_t n = AGAIN
-        buffer = protocol.get_buffer(engine.unread())
+        try:
+            buffer = protocol.get_buffer(engine.unread())
+        except BaseException:
+            self.blamed = True
+            raise
         try:
             PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
         except BaseException:
@@ -205,20 +215,22 @@ cdef class TlsTransport(TlsBase):
                             f"{type(buffer).__name__}") from None
         try:
             if view.len == 0:
-                # To asyncio that is an end of file.
-                n = 0
+                raise RuntimeError("get_buffer() returned an empty buffer")
             while filled < view.len:
                 n = engine.read(<char *>view.buf + filled, view.len - filled)
                 if n <= 0:
                     break
                 filled += n
             else:
-                if view.len:
-                    self.loop.call_soon(self._do_read, context=self.context)
+                self.loop.call_soon(self._do_read, context=self.context)
         finally:
             PyBuffer_Release(&view)
         if filled:
-            protocol.buffer_updated(filled)
+            try:
+                protocol.buffer_updated(filled)
+            except BaseException:
+                self.blamed = True
+                raise
         if n == 0:
             self.tell_end()
             return self.start_shutdown()
@@ -388,6 +400,23 @@ cdef class TlsTransport(TlsBase):
                 elif data:
                     self.transport.write(data)
         return self.control_writing()
+
+    cdef NoResult send_alert(self) except NoResult.EXC:
+        cdef StreamTransport stream = self.stream
+        cdef bytes data = self.engine.outgoing.read()
+        try:
+            if stream is None:
+                if data:
+                    self.transport.write(data)
+            elif not stream.conn_lost and self.is_idle():
+                # Where it fails, the reason for the end is still the one that there was before.
+                if self.kernel:
+                    self.engine.send_records(stream.live_fd())
+                elif data:
+                    send(stream.live_fd(), PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), MSG_NOSIGNAL)
+        except Exception:
+            pass
+        return NoResult.OK
 
     # ---- Where the kernel makes the records
 

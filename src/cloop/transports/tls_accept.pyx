@@ -10,17 +10,19 @@ from cloop.core.ring cimport link_node, members_of, unlink_node
 from cloop.transports.scratch cimport scratch_of
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
+from cloop.transports.tls_base cimport INIT
 
 
 cdef class TlsAcceptor:
     """Makes a TLS transport of each connection that a listener has accepted."""
 
     def __cinit__(self, Reactor loop not None, protocol_factory, sslcontext, server,
-                  ssl_handshake_timeout, ssl_shutdown_timeout):
+                  listening, ssl_handshake_timeout, ssl_shutdown_timeout):
         self.loop = loop
         self.protocol_factory = protocol_factory
         self.sslcontext = sslcontext
         self.server = server
+        self.listening = listening
         self.handshake_timeout = ssl_handshake_timeout
         self.shutdown_timeout = ssl_shutdown_timeout
 
@@ -29,7 +31,7 @@ cdef class TlsAcceptor:
         cdef Admission admission = Admission.__new__(Admission)
         cdef TlsTransport transport = None
         cdef object protocol = None
-        admission.loop = self.loop
+        admission.acceptor = self
         try:
             protocol = self.protocol_factory()
             admission.protocol = protocol
@@ -37,18 +39,21 @@ cdef class TlsAcceptor:
                 TlsTransport, self.loop, protocol, self.sslcontext, admission, True, None, True,
                 self.handshake_timeout, self.shutdown_timeout)
             StreamTransport.__new__(StreamTransport, self.loop, sock, transport, None,
-                                    {"peername": peername}, self.server, context, no_delay)
+                                    {"peername": peername}, None, context, no_delay)
         except BaseException as exc:
             sock.close()
             if transport is not None:
                 transport._disown()
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
                 raise
-            if self.loop.debug:
-                report(self.loop, exc, protocol, None)
+            report(self.loop, exc, protocol, None)
             return
+        transport.server = self.server
         admission.transport = transport
         link_node(&scratch_of(self.loop).admissions, &admission.node, admission)
+        if self.listening.fileno() < 0:
+            # The factory has closed the server.
+            admission.set_exception(CancelledError())
 
 
 cdef class Admission:
@@ -56,6 +61,10 @@ cdef class Admission:
 
     def __dealloc__(self):
         unlink_node(&self.node)
+
+    cdef bint is_client(self) noexcept:
+        """Whether the protocol is just being told of the connection."""
+        return self.transport is not None and (<TlsTransport>self.transport).known != INIT
 
     def cancelled(self):
         """Whether nobody wants to know any more: never."""
@@ -74,8 +83,8 @@ cdef class Admission:
         if transport is None:
             return
         transport.close()
-        if self.loop.debug:
-            report(self.loop, exception, protocol, transport)
+        if self.acceptor.loop.debug:
+            report(self.acceptor.loop, exception, protocol, transport)
 
 
 cdef report(Reactor loop, object exception, object protocol, object transport):
@@ -90,9 +99,11 @@ cdef report(Reactor loop, object exception, object protocol, object transport):
     loop.call_exception_handler(context)
 
 
-def end_admissions(Reactor loop not None):
-    """End the handshakes of accepted connections that are under way."""
+def end_admissions(Reactor loop not None, listening=None):
+    """End the handshakes of accepted connections that are under way, or of those of one listening socket."""
+    cdef Admission admission
     if loop.scratch is None:
         return
     for admission in members_of(&scratch_of(loop).admissions):
-        admission.set_exception(CancelledError())
+        if listening is None or (admission.acceptor.listening is listening and not admission.is_client()):
+            admission.set_exception(CancelledError())

@@ -49,6 +49,8 @@ cdef class TlsBase(TlsFlow):
         object shutdown_timeout
         object timer           # of the one that runs
         bint offered           # the kernel may encrypt when the handshake is over
+        bint blamed            # the exception on its way came out of the protocol
+        object server          # to be told of the connection once its protocol is; None on clients
         object file_waiter     # a future for the moment when a file may be sent
         bint file_goes         # it is being sent
         object began           # loop.time() of the handshake's begin, in debug mode
@@ -91,3 +93,7 @@ cdef class TlsBase(TlsFlow):
 
         NoResult force_close(self, object exception) except NoResult.EXC
         NoResult fatal_error(self, object exception, str message) except NoResult.EXC
+        NoResult protocol_failed(self, object exception, str message) except NoResult.EXC
+        # The connection is about to be ended for an error: what OpenSSL has made of that for the peer
+        # goes before, if the kernel takes it.
+        NoResult send_alert(self) except NoResult.EXC

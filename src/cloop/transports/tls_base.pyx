@@ -26,6 +26,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cloop._c.pyapi cimport CLOOP_DEBUG, PyContext_CopyCurrent, cloop_drop_instance_dict
 from cloop.core.counts cimport register
 from cloop.core.reactor cimport Reactor
+from cloop.transports.clients cimport attach
 from cloop.transports.intake cimport intake_of
 from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport scratch_of
@@ -163,6 +164,9 @@ cdef class TlsBase(TlsFlow):
 
     def connection_made(self, transport):
         """The connection below is there: begin the handshake."""
+        if self.protocol is None:
+            # It was on its way to its end, which has come first.
+            return
         self.transport = transport
         self.context = context_of(transport)
         if self.closed:
@@ -283,7 +287,7 @@ cdef class TlsBase(TlsFlow):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:
-            self.fatal_error(exc, "Error calling eof_received()")
+            self.protocol_failed(exc, "Error calling eof_received()")
         return NoResult.OK
 
     # ---- Handshake
@@ -320,6 +324,10 @@ cdef class TlsBase(TlsFlow):
         self.told = True
         if self.known == INIT:
             self.known = MADE
+            if self.server is not None:
+                attach(self.server, &self.stream.node, self.stream)
+                self.stream.server = self.server
+                self.server = None
             self.protocol.connection_made(self)
         self.wake(None)
         self.read(NULL, 0)
@@ -474,13 +482,21 @@ cdef class TlsBase(TlsFlow):
         return NoResult.OK
 
     cdef NoResult fatal_error(self, object exception, str message) except NoResult.EXC:
+        if not isinstance(exception, OSError):
+            return self.protocol_failed(exception, message)
+        if self.transport is not None:
+            if isinstance(exception, SSLError):
+                self.send_alert()
+            self.transport._force_close(exception)
+        if self.loop.debug:
+            logger.debug("%r: %s", self, message, exc_info=exception)
+        return NoResult.OK
+
+    cdef NoResult protocol_failed(self, object exception, str message) except NoResult.EXC:
         cdef object transport = self.transport
         if transport is not None:
             transport._force_close(exception)
-        if isinstance(exception, OSError):
-            if self.loop.debug:
-                logger.debug("%r: %s", self, message, exc_info=exception)
-        elif not isinstance(exception, CancelledError):
+        if not isinstance(exception, CancelledError):
             self.loop.call_exception_handler({
                 "message": message,
                 "exception": exception,
@@ -492,10 +508,14 @@ cdef class TlsBase(TlsFlow):
     cdef NoResult read(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         if self.state != WRAPPED and self.state != FLUSHING:
             return NoResult.OK
+        self.blamed = False
         try:
             self.read_on(start, size)
         except Exception as exc:
-            self.fatal_error(exc, "Fatal error on SSL protocol")
+            if self.blamed:
+                self.protocol_failed(exc, "Fatal error on SSL protocol")
+            else:
+                self.fatal_error(exc, "Fatal error on SSL protocol")
         return NoResult.OK
 
     def _go_on(self):
@@ -510,6 +530,9 @@ cdef class TlsBase(TlsFlow):
         raise NotImplementedError
 
     cdef NoResult write_backlog(self) except NoResult.EXC:
+        raise NotImplementedError
+
+    cdef NoResult send_alert(self) except NoResult.EXC:
         raise NotImplementedError
 
     # ---- What it is
@@ -540,6 +563,11 @@ cdef class TlsBase(TlsFlow):
     def _force_close(self, exc):
         self.closed = True
         self.force_close(exc)
+
+    def _stay_paused(self, bint told):
+        # The transport below has said pause_writing() before we came; `told` is whether to our protocol.
+        self.below_full = True
+        self.writing_paused = told
 
     def _disown(self):
         # There is no connection, and nobody to warn.

@@ -88,7 +88,8 @@ cdef class TlsFlow(Receiver):
         if size >= self.write_high and not self.writing_paused:
             self.writing_paused = True
             return self.tell_writing("pause_writing")
-        if size <= self.write_low and self.writing_paused:
+        # While the transport below is full, little here says nothing: it may have been full before we came.
+        if size <= self.write_low and self.writing_paused and not self.below_full:
             self.writing_paused = False
             return self.tell_writing("resume_writing")
         return NoResult.OK
