@@ -218,8 +218,8 @@ cdef class Future:
     @property
     def __class__(self):
         # The C type of asyncio can't be inherited from together with this one; being one to
-        # isinstance() is what asyncio and its users need.
-        return asyncio_future
+        # isinstance() is what asyncio and its users need. nest_asyncio puts another class there.
+        return futures.Future
 
     def __repr__(self):
         return f"<{type(self).__name__} {' '.join(repr_info(self))}>"

@@ -9,8 +9,6 @@ from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport Future
 from cloop.core.ring cimport Node
 
-cdef object asyncio_task
-
 cdef class Task(Future):
     cdef:
         object coro

@@ -39,7 +39,6 @@ from cython.cimports.cloop.core.snapshot import enter_context, leave_context
 
 snapshot.cloop_shared = snapshot.shared_snapshots()
 
-asyncio_task = tasks.Task
 iscoroutine = coroutines.iscoroutine
 futures_get_loop = futures._get_loop
 CancelledError = exceptions.CancelledError
@@ -82,7 +81,7 @@ class Task(Future):
     @property
     def __class__(self):
         # As Future's: the C type of asyncio can't be inherited from as well.
-        return asyncio_task
+        return tasks.Task
 
     def __repr__(self):
         return base_tasks._task_repr(self)
