@@ -130,7 +130,7 @@ choose(settings.loop)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Keep what is wanted, and say what there is."""
+    """Keep what is wanted."""
     kept, deselected = [], []
     for item in items:
         pattern = settings.left_out_by(item.nodeid)
@@ -140,7 +140,11 @@ def pytest_collection_modifyitems(config, items):
     items[:] = kept
     if deselected:
         config.hook.pytest_deselected(items=deselected)
-    report.write("found", tests=[item.nodeid for item in kept])
+
+
+def pytest_collection_finish(session):
+    """Say what there is, once everybody has taken out what is not to be run."""
+    report.write("found", tests=[item.nodeid for item in session.items])
 
 
 def pytest_collectreport(report):
