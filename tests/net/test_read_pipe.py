@@ -16,7 +16,6 @@ from tests.support import run_turn, settle, tcp_pair, wait_until
 from .pipes import Foreign, open_pipe, read_pipe
 from .protocols import Recorder
 
-
 # ---- What the transport is
 
 
