@@ -564,11 +564,6 @@ cdef class TlsBase(TlsFlow):
         self.closed = True
         self.force_close(exc)
 
-    def _stay_paused(self, bint told):
-        # The transport below has said pause_writing() before we came; `told` is whether to our protocol.
-        self.below_full = True
-        self.writing_paused = told
-
     def _disown(self):
         # There is no connection, and nobody to warn.
         self.closed = True
@@ -585,28 +580,6 @@ cdef class TlsBase(TlsFlow):
                 else constants._SendfileMode.FALLBACK)
 
     @property
-    def _loop(self):
-        return self.loop
-
-    # In asyncio two objects have these, the transport and its `_ssl_protocol`.
-
-    @property
-    def _ssl_protocol(self):
-        return self
-
-    @property
-    def _app_protocol(self):
-        return self.protocol
-
-    @property
-    def _app_transport(self):
-        return None if self.protocol is None else self
-
-    @property
-    def _sslobj(self):
-        return self.engine.sslobj
-
-    @property
     def _sslcontext(self):
         return self.sslcontext
 
@@ -617,7 +590,3 @@ cdef class TlsBase(TlsFlow):
     @property
     def _server_hostname(self):
         return self.server_hostname
-
-    @property
-    def _transport(self):
-        return self.transport

@@ -110,6 +110,11 @@ cdef class TlsFlow(Receiver):
         """The number of bytes that were written and have not been passed on."""
         return self.unsent()
 
+    def _stay_paused(self, bint told):
+        # The transport below has said pause_writing() before we came; `told` is whether to our protocol.
+        self.below_full = True
+        self.writing_paused = told
+
     cdef NoResult send_out(self) except NoResult.EXC:
         raise NotImplementedError
 
@@ -125,3 +130,29 @@ cdef class TlsFlow(Receiver):
     @property
     def _app_reading_paused(self):
         return self.reading_paused
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    # In asyncio two objects have these, the transport and its `_ssl_protocol`.
+
+    @property
+    def _ssl_protocol(self):
+        return self
+
+    @property
+    def _app_protocol(self):
+        return self.protocol
+
+    @property
+    def _app_transport(self):
+        return None if self.protocol is None else self
+
+    @property
+    def _sslobj(self):
+        return self.engine.sslobj
+
+    @property
+    def _transport(self):
+        return self.transport
