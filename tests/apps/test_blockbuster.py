@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import settle
 
-# Here, for its import leaves a descriptor open: it is forbiddenfruit's, of libffi.
+# Here, for its first import may leave a descriptor open.
 pytest.importorskip("blockbuster")
 
 
