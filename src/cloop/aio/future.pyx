@@ -62,6 +62,7 @@ snapshot.cloop_shared = snapshot.shared_snapshots()
 cdef object CancelledError = exceptions.CancelledError
 cdef object InvalidStateError = exceptions.InvalidStateError
 cdef object asyncio_future = futures.Future
+cdef dict names_of_futures = vars(futures)  # cheaper to look into than the module
 cdef object repr_info = base_futures._future_repr_info
 # 3.11 has a variant without the deprecation warning of the public function.
 cdef object get_event_loop = getattr(events, "_get_event_loop", events.get_event_loop)
@@ -219,7 +220,7 @@ cdef class Future:
     def __class__(self):
         # The C type of asyncio can't be inherited from together with this one; being one to
         # isinstance() is what asyncio and its users need. nest_asyncio puts another class there.
-        return futures.Future
+        return names_of_futures["Future"]
 
     def __repr__(self):
         return f"<{type(self).__name__} {' '.join(repr_info(self))}>"
@@ -565,7 +566,7 @@ cdef object awaiter(object entry):
     if not own and getattr(entry[0], "__name__", None) not in WAKEUPS:
         return None
     owner = getattr(owner, "awaiting", owner)
-    return owner if isinstance(owner, asyncio_future) else None
+    return owner if isinstance(owner, (Future, asyncio_future)) else None
 
 
 cdef object default_loop():

@@ -39,6 +39,7 @@ from cython.cimports.cloop.core.snapshot import enter_context, leave_context
 
 snapshot.cloop_shared = snapshot.shared_snapshots()
 
+names_of_tasks = vars(tasks)
 iscoroutine = coroutines.iscoroutine
 futures_get_loop = futures._get_loop
 CancelledError = exceptions.CancelledError
@@ -81,7 +82,7 @@ class Task(Future):
     @property
     def __class__(self):
         # As Future's: the C type of asyncio can't be inherited from as well.
-        return tasks.Task
+        return names_of_tasks["Task"]
 
     def __repr__(self):
         return base_tasks._task_repr(self)
