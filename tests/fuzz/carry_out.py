@@ -28,8 +28,8 @@ MEANINGS = {
     WRONG: "SystemError",
 }
 # Seconds for the scenario itself, and for everything.
-TIMEOUT = 1.0
-PATIENCE = 4.0
+TIMEOUT = 2.0
+PATIENCE = 8.0
 
 
 class Stuck(KeyboardInterrupt):

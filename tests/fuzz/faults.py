@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.support import Implementation, load_implementation
 
-from .carry_out import MEANINGS, carry_out
+from .carry_out import MEANINGS, SILENT, carry_out
 from .crew import Job, run_jobs
 from .scenarios import SCENARIOS, run_all_once
 
@@ -95,6 +95,9 @@ NOT_OURS = {
     **dict.fromkeys(("getuid", "geteuid", "getgid", "getegid", "getppid", "clock_nanosleep"), "do not fail"),
     **dict.fromkeys(("readlink", "statfs", "fadvise64", "prctl", "sched_getaffinity"), "of a child's start"),
 }
+# Where strace fails them they are not carried out at all, whereas every kernel closes the descriptor and says that
+# it could not write: who waits for the end of the connection waits in vain.
+NOT_DONE = ("close", "shutdown")
 # Each call of one name fails in turn, up to that one.
 MOST = 12
 LIMIT = 20.0
@@ -186,6 +189,8 @@ def faults(options: argparse.Namespace) -> int:
         for ended in run_jobs(
             (inject(impl, Path(folder), *case) for case in chosen), options.jobs, options.seconds
         ):
+            if ended.code == SILENT and ended.job.name.split()[1] in NOT_DONE:
+                ended.code = 0
             report.look_at(ended)
     return report.end()
 

@@ -197,7 +197,7 @@ async def tls(impl: Implementation) -> None:
 
 @scenario
 async def tls_buffered(impl: Implementation) -> None:
-    await echoed(Buffered, 100_000, secure=True)
+    await echoed(Buffered, 5_000, secure=True)
 
 
 @scenario
