@@ -95,7 +95,7 @@ NOT_OURS = {
     **dict.fromkeys(("getuid", "geteuid", "getgid", "getegid", "getppid", "clock_nanosleep"), "do not fail"),
     **dict.fromkeys(("readlink", "statfs", "fadvise64", "prctl", "sched_getaffinity"), "of a child's start"),
 }
-# Where strace fails them they are not carried out at all, whereas every kernel closes the descriptor and says that
+# Where strace fails them they are not carried out, whereas every kernel closes the descriptor and says that
 # it could not write: who waits for the end of the connection waits in vain.
 NOT_DONE = ("close", "shutdown")
 # Each call of one name fails in turn, up to that one.
