@@ -6,6 +6,7 @@ Derived in its rules and messages from CPython's asyncio/futures.py and Modules/
 
 import types
 import warnings
+from reprlib import recursive_repr
 from asyncio import base_futures, events, exceptions, futures
 
 cimport cython
@@ -64,6 +65,8 @@ cdef object InvalidStateError = exceptions.InvalidStateError
 cdef object asyncio_future = futures.Future
 cdef dict names_of_futures = vars(futures)  # cheaper to look into than the module
 cdef object repr_info = base_futures._future_repr_info
+# A callback may show the future it belongs to.
+cdef object show = recursive_repr()(lambda each: f"<{type(each).__name__} {' '.join(repr_info(each))}>")
 # 3.11 has a variant without the deprecation warning of the public function.
 cdef object get_event_loop = getattr(events, "_get_event_loop", events.get_event_loop)
 
@@ -223,7 +226,7 @@ cdef class Future:
         return names_of_futures["Future"]
 
     def __repr__(self):
-        return f"<{type(self).__name__} {' '.join(repr_info(self))}>"
+        return show(self)
 
     # ---- State
 
@@ -383,8 +386,7 @@ cdef class Future:
                 kept.append(entry)
         removed = len(entries) - len(kept)
         if removed and self.state == PENDING:
-            now = self.entries()
-            self.set_entries(kept + now[len(entries):])
+            self.set_entries(kept + self.entries()[len(entries):])
         return removed
 
     cdef list entries(self):
@@ -447,8 +449,7 @@ cdef class Future:
         if self.more is not None or self.reactor is None:
             return self.schedule_all()
         if self.waiter_run != NULL:
-            owner = self.waiter
-            self.waiter = None
+            owner, self.waiter = self.waiter, None
             return self.reactor.soon(owner, self.waiter_run)
         if self.reactor.debug:
             # With a handle, which knows who scheduled it.

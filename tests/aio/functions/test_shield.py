@@ -141,3 +141,38 @@ def test_an_inner_future_that_raises_when_it_is_asked(run, functions, reports):
     (report,) = reports.take()
     assert report["exception"].args == ("broken",)
     assert "outer_done" in report["message"]
+
+
+def test_repr_while_it_is_waited_for(run, functions):
+    """What follows the inner future is no part of what the outer one says without end."""
+
+    async def main():
+        inner = asyncio.get_running_loop().create_future()
+        outer = functions.shield(inner)
+
+        async def awaiting():
+            await outer
+
+        task = asyncio.create_task(awaiting())
+        await asyncio.sleep(0)
+        texts = [repr(outer), repr(inner), repr(task)]
+        inner.set_result(None)
+        await task
+        return texts
+
+    shown = run(main())
+    assert all(" pending" in text for text in shown)
+    assert "wait_for=<" in shown[2]
+
+
+def test_repr_of_a_future_with_a_callback_that_shows_it(loop, impl):
+    class Callback:
+        def __repr__(self):
+            return f"<of {future!r}>"
+
+        def __call__(self, _):
+            pass
+
+    future = impl.Future(loop=loop)
+    future.add_done_callback(Callback())
+    assert repr(future) == "<Future pending cb=[<of ...>()]>"
