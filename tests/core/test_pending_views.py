@@ -102,10 +102,14 @@ def test_a_turn_of_somebodys_own(loop):
         return "result"
 
     task = loop.create_task(main())
-    while loop._ready:
-        handle = loop._ready.popleft()
-        if not handle._cancelled:
-            handle._run()
+    asyncio._set_running_loop(loop)
+    try:
+        while loop._ready:
+            handle = loop._ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+    finally:
+        asyncio._set_running_loop(None)
     assert task.result() == "result"
 
 
