@@ -79,6 +79,9 @@ DIRECTIVES = {
     "nonecheck": False,
     "cdivision": True,
     "overflowcheck": False,
+    # An argument of an extension type, or of one of Python's, is not None unless it says `or None`: as
+    # nonecheck is off, memory would be read where there is nothing.
+    "allow_none_for_extension_args": False,
     "auto_pickle": False,
     # Plain method descriptors, which the interpreter calls without a detour.
     "binding": False,
@@ -94,6 +97,7 @@ MODULES = [
     "core/counts.pyx",
     "core/snapshot.pyx",
     "core/ring.pyx",
+    "core/shared.pyx",
     "core/ready.pyx",
     "core/handle.pyx",
     "core/timer.pyx",
@@ -113,6 +117,7 @@ MODULES = [
     "transports/addr.pyx",
     "transports/clients.pyx",
     "transports/flow.pyx",
+    "transports/sockets.pyx",
     "transports/nodelay.pyx",
     "transports/outbox.pyx",
     "transports/receiver.pyx",
@@ -120,6 +125,7 @@ MODULES = [
     "transports/intake.pyx",
     "transports/step.pyx",
     "transports/base.pyx",
+    "transports/buffers.pyx",
     "transports/stream.pyx",
     "transports/pipe.pyx",
     "transports/listener.pyx",

@@ -13,20 +13,24 @@ from asyncio import base_events, constants, events, futures, tasks
 from asyncio.log import logger
 
 from cloop._c.clock cimport ns_from_seconds
-from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident
+from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident, cloop_show
 from cloop.aio.future cimport new_future
 from cloop.aio.registry cimport leave_task, register_loop
 from cloop.aio.task cimport check_coroutine, new_task, run_task
+from cloop.core.inbox cimport Inbox
 from cloop.core.reactor cimport CLOSED, INHERITED, Reactor
 from cloop.core.ready cimport Ready
 from cloop.core.selector cimport selector_of, set_selector
 from cloop.core.step cimport runner_of
+from cloop.core.timer cimport TimerHeap
 from cloop.core.views cimport ready_view, scheduled_view
-from cloop.core.wakeup cimport note_main_thread
+from cloop.core.wakeup cimport Wakeup, note_main_thread
+from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 
 from cloop.aio.registry import loops
 from cloop.api.streams import equip_writer
+from cloop.poll import new_poller
 
 cdef object isfuture = futures.isfuture
 cdef object ensure_future = tasks.ensure_future
@@ -63,6 +67,15 @@ cdef class BaseLoop(Reactor):
     cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove
 
     def __cinit__(self, *args, **kwargs):
+        self.poller = new_poller()
+        self.ready = Ready()
+        self.at_end = Ready()
+        self.timers = TimerHeap()
+        self.watches = WatchTable(self.poller)
+        self.inbox = Inbox(self.poller)
+        self.wakeup = Wakeup(self.watches)
+        self.slow_callback_duration = 0.1
+        self.clock_resolution = 1e-9
         self.sticky_run = run_task
         self.leave = leave_task
         self._asyncgens = weakref.WeakSet()
@@ -70,6 +83,7 @@ cdef class BaseLoop(Reactor):
         self._under_way = {}
         self._unix_server_sockets = {}
         register_loop(self)
+        cloop_show(self)
 
     # ---- Futures and tasks
 
@@ -371,7 +385,7 @@ cdef class BaseLoop(Reactor):
     def _check_thread(self):
         self.check_thread()
 
-    def _check_callback(self, callback, str method):
+    def _check_callback(self, callback, str method not None):
         self.check_callback(callback, method)
 
     def _write_to_self(self):

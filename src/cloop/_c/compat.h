@@ -165,6 +165,41 @@ static inline void cloop_track(PyObject *self) {
   if (!PyObject_GC_IsTracked(self)) PyObject_GC_Track(self);
 }
 
+/* An object that is being made is nobody's yet: the collector does not show it, and if it never becomes
+ * whole no finalizer is run, which would find empty fields; the fields of a derived class even have no
+ * value at all until the __cinit__ of its bases has returned. From cloop_hide() to cloop_show(). */
+static inline void cloop_mark_finalized(PyObject *self, int finalized) {
+#ifdef Py_GIL_DISABLED
+  self->ob_gc_bits = (uint8_t)(finalized ? self->ob_gc_bits | 2 : self->ob_gc_bits & ~2);
+#else
+  /* The lowest bit of the second word of the collector's header, which lies before the object. */
+  uintptr_t *word = (uintptr_t *)self - 1;
+  *word = finalized ? *word | 1 : *word & ~(uintptr_t)1;
+#endif
+}
+
+static inline void cloop_hide(PyObject *self) {
+  PyObject_GC_UnTrack(self);
+  cloop_mark_finalized(self, 1);
+}
+
+static inline void cloop_show(PyObject *self) {
+  cloop_mark_finalized(self, 0);
+  PyObject_GC_Track(self);
+}
+
+/* For an extension type that no Python class inherits from: its objects are hidden from the start. The
+ * __cinit__ of the last class shows them. */
+static inline PyObject *cloop_alloc_hidden(PyTypeObject *type, Py_ssize_t n) {
+  PyObject *self = PyType_GenericAlloc(type, n);
+  if (self != NULL) cloop_hide(self);
+  return self;
+}
+#define cloop_hide_new(type) ((type)->tp_alloc = cloop_alloc_hidden)
+
+/* No Python class may inherit from it: what its methods take for granted is in the derived classes. */
+#define cloop_seal(type) ((type)->tp_flags &= ~Py_TPFLAGS_BASETYPE)
+
 /* Of a type that has a place for them. */
 static inline int cloop_has_weakrefs(PyObject *self) {
   return *(PyObject **)((char *)self + Py_TYPE(self)->tp_weaklistoffset) != NULL;

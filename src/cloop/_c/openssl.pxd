@@ -24,6 +24,7 @@ ctypedef int (*get_error_t)(const void *ssl, int result) noexcept
 ctypedef int (*get_shutdown_t)(const void *ssl) noexcept
 ctypedef uint64_t (*get_options_t)(const void *ssl) noexcept
 ctypedef int (*get_state_t)(const void *ssl) noexcept
+ctypedef const char *(*get_cipher_t)(const void *ssl, int index) noexcept
 ctypedef void *(*get_ex_data_t)(const void *ssl, int index) noexcept
 ctypedef void *(*get_pointer_t)(const void *ssl) noexcept
 ctypedef void (*clear_error_t)() noexcept

@@ -67,6 +67,14 @@ cdef extern from "compat.h":
     bint cloop_has_weakrefs(PyObject *object)
     void cloop_track(PyObject *object)
 
+    # While it is made, an object is hidden from the collector and from finalizers.
+    void cloop_hide(object o)
+    void cloop_show(object o)
+    # For a type: its objects are hidden from the start, until cloop_show().
+    void cloop_hide_new(PyTypeObject *type)
+    # Python classes can't inherit from it.
+    void cloop_seal(PyTypeObject *type)
+
     PyObject *cloop_list_take(PyObject *list, Py_ssize_t index)
     void cloop_prefetch(PyObject *object)
     void cloop_list_put_taken(PyObject *list, Py_ssize_t index, PyObject *item)

@@ -1,9 +1,10 @@
 import asyncio
 import concurrent.futures
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 _T = TypeVar("_T")
 
+@final
 class Bridge:
     def __call__(self, source: concurrent.futures.Future[Any]) -> None: ...
 

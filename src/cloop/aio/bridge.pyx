@@ -7,6 +7,8 @@ import sys
 from asyncio import events, futures
 from concurrent.futures import Future as ThreadFuture
 
+cimport cython
+
 from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport CANCELLED, PENDING, Future, new_future
 from cloop.core.handle cimport report_failure
@@ -18,6 +20,7 @@ cdef object running_loop = events._get_running_loop
 cdef bint at_once = sys.version_info >= (3, 14)
 
 
+@cython.final
 cdef class Bridge:
     """Between one future of a thread (`source`) and one of a loop (`future`).
 
@@ -32,6 +35,9 @@ cdef class Bridge:
 
     def __call__(self, source):
         """The source's done callback, in whatever thread completes it."""
+        if self.loop is None:
+            # wrap() makes those that are of use.
+            return
         if at_once and running_loop() is self.loop:
             self.copy()
         elif not self.loop.closed:
@@ -55,10 +61,11 @@ cdef NoResult run_arrived(object owner) except NoResult.EXC:
     """The source is done."""
     cdef Bridge self = <Bridge>owner
     try:
-        return self.copy()
+        self.copy()
     except BaseException as exc:
         # The source's own code did it, or it has what no future takes.
-        return report_failure(self.loop, self, (self.source,), exc)
+        report_failure(self.loop, self, (self.source,), exc)
+    return NoResult.OK
 
 
 cdef NoResult run_done(object owner) except NoResult.EXC:
@@ -70,7 +77,7 @@ cdef NoResult run_done(object owner) except NoResult.EXC:
         try:
             source.cancel()
         except BaseException as exc:
-            return report_failure(self.loop, self, (source,), exc)
+            report_failure(self.loop, self, (source,), exc)
     return NoResult.OK
 
 
@@ -84,7 +91,7 @@ def wrap(source, loop):
     bridge = Bridge.__new__(Bridge)
     bridge.loop = reactor
     bridge.source = source
-    bridge.future = new_future(loop)
+    bridge.future = new_future(reactor)
     bridge.future.add_waiter(bridge, run_done)
     source.add_done_callback(bridge)
     return bridge.future

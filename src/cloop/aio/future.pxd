@@ -7,6 +7,7 @@ the one in place enters the ready deque as it is, and nothing is allocated.
 A future of a loop that is not cloop's (`reactor` is None) schedules through that loop's call_soon.
 """
 
+cimport cython
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport NoResult, Py_REFCNT, cloop_has_weakrefs
@@ -19,6 +20,7 @@ cdef enum State:
     FINISHED
 
 # A waiter of cloop's own in the list of further ones.
+@cython.final
 cdef class Waiter:
     cdef:
         object owner

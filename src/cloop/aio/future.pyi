@@ -10,6 +10,7 @@ class IdleLoop:
 
 def wraps_stop_iteration() -> bool: ...
 
+@final
 class Waiter: ...
 
 @final

@@ -85,9 +85,10 @@ def wraps_stop_iteration():
     try:
         future.set_exception(StopIteration())
     except TypeError:
-        return False
-    future.exception()  # seen, so that nobody reports it
-    return True
+        pass
+    else:
+        future.exception()  # seen, so that nobody reports it
+    return future.done()
 
 
 cdef bint makes_runtime_error = wraps_stop_iteration()

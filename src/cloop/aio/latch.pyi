@@ -5,7 +5,7 @@ from asyncio import gather as gather
 from asyncio import shield as shield
 from collections.abc import Collection, Iterable
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, final
 
 from cloop.aio.future import Future
 from cloop.core.reactor import Reactor
@@ -17,12 +17,14 @@ FIRST_COMPLETED: Final = "FIRST_COMPLETED"
 FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
 ALL_COMPLETED: Final = "ALL_COMPLETED"
 
+@final
 class Link:
     @property
     def awaiting(self) -> asyncio.Task[Any] | None: ...
 
 def holds_coroutine(members: Iterable[Any]) -> bool: ...
 
+@final
 class Latch:
     def __new__(cls, loop: Reactor, members: Collection[asyncio.Future[Any]], return_when: str) -> Latch: ...
     @property
@@ -34,15 +36,18 @@ class Latch:
     def split(self, members: Iterable[_F]) -> tuple[set[_F], set[_F]]: ...
     def release(self) -> None: ...
 
+@final
 class _GatheringFuture(Future[list[_T]]):
     @property
     def awaiting(self) -> asyncio.Task[Any] | None: ...
     def on_done(self, child: asyncio.Future[_T]) -> None: ...
 
+@final
 class ShieldedFuture(Future[_T]):
     def on_done(self, inner: asyncio.Future[_T]) -> None: ...
     def outer_done(self, _: asyncio.Future[_T]) -> None: ...
 
+@final
 class Deadline:
     def __init__(self, delay: float | None) -> None: ...
     def __enter__(self) -> Deadline: ...

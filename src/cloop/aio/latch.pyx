@@ -9,11 +9,15 @@ Derived in its rules from CPython's asyncio/tasks.py (PSF License Agreement).
 import sys
 from asyncio import coroutines, exceptions, futures, tasks, timeouts
 
-from cloop._c.pyapi cimport NoResult
+cimport cython
+from cpython.object cimport PyTypeObject
+
+from cloop._c.pyapi cimport NoResult, cloop_hide_new, cloop_show
 from cloop.aio.awaited cimport awaiting_task, forget_awaited, note_awaited
 from cloop.aio.future cimport CANCELLED, FINISHED, PENDING, Future, default_loop, new_future
 from cloop.aio.task cimport Task
 from cloop.core.handle cimport report_failure
+from cloop.core.reactor cimport Reactor
 from cloop.core.ready cimport run_t
 
 cdef object CancelledError = exceptions.CancelledError
@@ -44,6 +48,7 @@ def holds_coroutine(members):
     return False
 
 
+@cython.final
 cdef class Link:
     """Between a child and the one who waits for it."""
 
@@ -66,6 +71,7 @@ cdef Link link(object parent, Future child, run_t run):
 
 # ---- wait
 
+@cython.final
 cdef class Latch:
     """Opens when enough of a set of futures are done."""
 
@@ -78,7 +84,7 @@ cdef class Latch:
         list foreign            # futures that have `self.on_done` as a callback
         readonly object awaiting   # the task that waits, where a call graph is kept
 
-    def __cinit__(self, loop, members, return_when):
+    def __cinit__(self, Reactor loop not None, members, return_when):
         self.waiter = new_future(loop)
         self.left = len(members)
         self.first = return_when == FIRST_COMPLETED
@@ -93,6 +99,7 @@ cdef class Latch:
                 future.add_done_callback(self.on_done)
                 note_awaited(future, self.awaiting)
                 self.foreign.append(future)
+        cloop_show(self)
 
     @property
     def opened(self):
@@ -139,6 +146,9 @@ cdef class Latch:
             forget_awaited(future, self.awaiting)
 
 
+cloop_hide_new(<PyTypeObject *>Latch)
+
+
 cdef NoResult run_latch(object owner) except NoResult.EXC:
     cdef Link self = <Link>owner
     return (<Latch>self.parent).count_down(self.child)
@@ -146,6 +156,7 @@ cdef NoResult run_latch(object owner) except NoResult.EXC:
 
 # ---- gather
 
+@cython.final
 cdef class _GatheringFuture(Future):
     """What gather() returns: a future of the list of results; cancelling it cancels the children."""
 
@@ -268,6 +279,7 @@ def gather(*coros_or_futures, return_exceptions=False):
 
 # ---- shield
 
+@cython.final
 cdef class ShieldedFuture(Future):
     """What shield() returns: follows a future, and does not cancel it."""
 
@@ -305,7 +317,7 @@ cdef NoResult run_outer_done(object owner) except NoResult.EXC:
         self.outer_done(self)
     except BaseException as exc:
         # The inner future's own code.
-        return report_failure(self.reactor, self.outer_done, (self,), exc)
+        report_failure(self.reactor, self.outer_done, (self,), exc)
     return NoResult.OK
 
 
@@ -329,6 +341,7 @@ def shield(arg):
 
 # ---- wait_for
 
+@cython.final
 cdef class Deadline:
     """Cancels the current task after a time, and makes a TimeoutError of that: `with Deadline(s)`.
 

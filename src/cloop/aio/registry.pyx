@@ -131,13 +131,15 @@ def set_of_tasks():
     if not in_thread_state:
         return tasks._scheduled_tasks
     probe = Probe()
+    found = None
     tasks._register_task(probe)
     try:
-        return weakref.getweakrefs(probe)[0].__callback__.__defaults__[0]()
+        found = weakref.getweakrefs(probe)[0].__callback__.__defaults__[0]()
     except (AttributeError, IndexError, TypeError):
-        return None
+        pass
     finally:
         tasks._unregister_task(probe)
+    return found
 
 
 def watch_all_tasks():

@@ -56,10 +56,12 @@ def bind(sock, address):
 
 def inode_of(path):
     """The file's inode number, or None where there is no file. Raises OSError."""
+    found = None
     try:
-        return look_at(path).st_ino
+        found = look_at(path).st_ino
     except FileNotFoundError:
-        return None
+        pass
+    return found
 
 
 def remove_stale(path):

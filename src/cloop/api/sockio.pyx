@@ -19,12 +19,7 @@ from asyncio import base_events
 cimport cython
 cimport libc.errno as c_errno
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release
-from cpython.bytes cimport (
-    PyBytes_AS_STRING,
-    PyBytes_CheckExact,
-    PyBytes_FromStringAndSize,
-    PyBytes_GET_SIZE,
-)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_Clear, PyErr_SetFromErrno
 from cpython.long cimport PyLong_AsSsize_t, PyLong_CheckExact
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
@@ -35,11 +30,8 @@ from posix.unistd cimport close
 
 from cloop._c.pyapi cimport NoResult, Py_DECREF, Py_TYPE
 from cloop._c.socket cimport (
-    AF_INET,
-    AF_INET6,
-    AF_UNIX,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
+    AF_INET, AF_INET6, AF_UNIX,
+    MSG_DONTWAIT, MSG_NOSIGNAL,
     cloop_accept,
     cloop_socket_number,
     iovec,
@@ -54,11 +46,13 @@ from cloop._c.socket cimport (
 from cloop.aio.future cimport PENDING, Future
 from cloop.core.handle cimport caller_stack
 from cloop.core.reactor cimport Reactor
+from cloop.core.shared cimport leave_memory, use_memory
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport address_of
-from cloop.transports.base cimport make_socket, would_block
-from cloop.transports.scratch cimport Scratch, scratch_of
+from cloop.transports.base cimport would_block
+from cloop.transports.scratch cimport Scratch, copy_out, scratch_of
+from cloop.transports.sockets cimport make_socket
 from cloop.transports.step cimport drop_errors, has_ended, in_a_moment
 
 cdef extern from *:
@@ -173,7 +167,7 @@ cdef NoResult run_operation(object owner) except NoResult.EXC:
     """The descriptor has fired: try again."""
     cdef Operation self = <Operation>owner
     cdef Py_ssize_t size = self.size
-    cdef bint done
+    cdef bint done = False
     if self.state != PENDING or not self.has_watch():
         return NoResult.OK
     try:
@@ -188,9 +182,9 @@ cdef NoResult run_operation(object owner) except NoResult.EXC:
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as exc:
+        done = False
         if self.state == PENDING:
             self.fail(exc)
-        return NoResult.OK
     if done and self.state == PENDING:
         self.finish(self.value)
     return NoResult.OK
@@ -243,10 +237,12 @@ cdef inline bint may_block(object sock) except -1:
 
 cdef object call(object sock, object name, tuple args):
     """Call a method of the socket: what it returns, or BLOCKED."""
+    cdef object value = BLOCKED
     try:
-        return getattr(sock, name)(*args)
+        value = getattr(sock, name)(*args)
     except (BlockingIOError, InterruptedError):
-        return BLOCKED
+        pass
+    return value
 
 
 cdef bint attempt_call(Operation self) except -1:
@@ -274,11 +270,13 @@ cdef object receive_now(Reactor loop, object sock, Py_ssize_t size):
     cdef ssize_t n
     if scratch.expected >= LARGE and size >= LARGE:
         return receive_large(scratch, sock, size)
+    use_memory()
     n = receive(cloop_socket_number(sock), scratch.memory, size, MSG_DONTWAIT)
     if n >= 0:
         if n >= LARGE:
             scratch.expected = n
-        return PyBytes_FromStringAndSize(scratch.memory, n)
+        return copy_out(scratch.memory, n)
+    leave_memory()
     if would_block():
         return BLOCKED
     PyErr_SetFromErrno(OSError)
@@ -528,12 +526,14 @@ cdef object accept_now(object sock):
 
 cdef object accept_call(object sock):
     """The same by the socket's methods."""
+    cdef object value = BLOCKED
     try:
         connection, address = sock.accept()
         connection.setblocking(False)
+        value = connection, address
     except (BlockingIOError, InterruptedError):
-        return BLOCKED
-    return connection, address
+        pass
+    return value
 
 
 cdef bint attempt_accept(Operation self) except -1:
@@ -559,13 +559,14 @@ def accept(Reactor loop not None, sock):
 
 
 cdef bint attempt_connect(Operation self) except -1:
+    cdef int code = -1
     try:
         code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, f"Connect call failed {self.address}")
     except (BlockingIOError, InterruptedError):
-        return False
-    return True
+        pass
+    return code == 0
 
 
 def connect(Reactor loop not None, sock, address):

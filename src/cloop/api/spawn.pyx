@@ -119,6 +119,8 @@ cdef class Order:
             self.args = [args]
         else:
             self.args = list(args)
+        if not self.args:
+            raise IndexError("list index out of range")
         if shell:
             self.args = [SHELL, "-c", *self.args]
             if executable:

@@ -1,5 +1,5 @@
 # cython: binding=True
-# The methods of Python classes, below, are to become bound methods.
+# For the methods of Python classes, below. (Those of an extension type would take anything for `self`.)
 """The StreamReader and StreamWriter of cloop's loops; see api/streams for who gets them.
 
 They are Python classes of the layout of asyncio's, so that asyncio's objects can become them. Their
@@ -78,6 +78,7 @@ cdef tuple PLAIN = (
 
 
 @cython.final
+@cython.binding(False)
 cdef class StreamCall:
     """A coroutine: the call of one of the methods below."""
 
@@ -286,14 +287,14 @@ cdef class StreamCall:
         cdef Future future = self.future
         cdef object inner = self.inner
         if future is None:
+            value = None
             try:
-                return next(inner)
-            except StopIteration:
+                value = next(inner)
+            except BaseException as exc:
                 self.end()
-                return None
-            except BaseException:
-                self.end()
-                raise
+                if not isinstance(exc, StopIteration):
+                    raise
+            return value
         if future.state == FINISHED and future.exception_ is None:
             future = None
             self.end()

@@ -8,6 +8,7 @@ It is tracked as soon as it could be part of a cycle of garbage: when it was can
 run and somebody still holds it, and, for those that are pending, when the loop stops running.
 """
 
+cimport cython
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport NoResult
@@ -26,6 +27,7 @@ cdef class Handle:
 
 # What call_soon_threadsafe returns where asyncio has it (3.14), under asyncio's private name, which its
 # repr shows: cancel() and cancelled() of another thread wait for the end of a callback that is running.
+@cython.final
 cdef class _ThreadSafeHandle(Handle):
     cdef:
         unsigned long runner   # the thread in which the callback runs now, or 0

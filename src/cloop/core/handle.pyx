@@ -136,7 +136,7 @@ cdef class Handle:
 
     @_args.setter
     def _args(self, value):
-        self.args = value
+        self.args = value if value is None or type(value) is tuple else tuple(value)
 
     @property
     def _context(self):
@@ -271,6 +271,10 @@ cdef NoResult run_handle(object owner) except NoResult.EXC:
     cdef object callback = self.callback
     cdef tuple args = self.args
     cdef PyObject *failed_in
+    if args is None:
+        # Somebody has set it so, or has never called __init__.
+        cloop_set_exception(TypeError("Value after * must be an iterable, not NoneType"))
+        return report(self.loop, callback, args, self)
     if call_with(self.context, callback, args, &failed_in) < 0:
         self.context = <object>failed_in
         Py_DECREF(failed_in)

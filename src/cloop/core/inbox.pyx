@@ -22,7 +22,7 @@ cdef extern from *:
 cdef class Inbox:
     """What other threads want the loop to run."""
 
-    def __cinit__(self, Poller poller):
+    def __cinit__(self, Poller poller not None):
         self.poller = poller
         self.waiting = Ready()
 

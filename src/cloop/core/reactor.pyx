@@ -22,7 +22,7 @@ import weakref
 from asyncio import base_events, coroutines
 from asyncio.tasks import Task
 
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from libc.limits cimport INT_MAX
 from libc.math cimport isnan
 from libc.stdint cimport uint32_t
@@ -35,6 +35,8 @@ from cloop._c.pyapi cimport (
     PyContext_CopyCurrent,
     PyErr_CheckSignals,
     PyThread_get_thread_ident,
+    cloop_hide,
+    cloop_seal,
     cloop_set_exception,
     cloop_take_exception,
     cloop_track,
@@ -54,8 +56,6 @@ from cloop.core.ring cimport empty_ring, init_ring
 from cloop.core.step cimport handle_of, is_replaced, may_be_replaced, run_replaced
 from cloop.core.timer cimport new_timer, seconds_of
 from cloop.poll.poller cimport READ, WRITE
-
-from cloop.poll import new_poller
 
 # A loop that is never idle gives up the GIL once in so many turns, so that other threads run even
 # where no callback executes bytecode.
@@ -88,16 +88,11 @@ cdef class Reactor:
     """The engine of one loop; `BaseLoop` makes it asyncio's."""
 
     def __cinit__(self, *args, **kwargs):
-        self.poller = new_poller()
-        self.ready = Ready()
-        self.at_end = Ready()
-        self.timers = TimerHeap()
-        self.watches = WatchTable(self.poller)
-        self.inbox = Inbox(self.poller)
-        self.wakeup = Wakeup(self.watches)
-        self.slow_callback_duration = 0.1
-        self.clock_resolution = 1e-9
+        # BaseLoop makes it whole and shows it: nothing here may fail, for then that has no fields.
+        cloop_hide(self)
         init_ring(&self.tasks)
+        if type(self) is Reactor:
+            raise TypeError("Reactor has no use by itself")
 
     def __dealloc__(self):
         empty_ring(&self.tasks)
@@ -531,6 +526,9 @@ cdef class Reactor:
     def poller_features(self):
         """The kernel features in use, as a dict of name to text."""
         return self.poller.features()
+
+
+cloop_seal(<PyTypeObject *>Reactor)
 
 
 cdef NoResult run_watched(object owner) except NoResult.EXC:

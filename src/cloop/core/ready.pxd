@@ -34,6 +34,13 @@ cdef class Ready:
         size_t count        # entries
 
         NoResult grow(self) except NoResult.EXC
+
+        # The next entry allocates nothing, which might run code (core/shared).
+        inline NoResult make_room(self) except NoResult.EXC:
+            if self.count > self.mask:
+                return self.grow()
+            return NoResult.OK
+
         # Let the collector know all owners; see core/handle.
         void track_all(self) noexcept
         NoResult take_all(self, Ready other) except NoResult.EXC

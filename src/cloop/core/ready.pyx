@@ -3,6 +3,7 @@
 from libc.stdlib cimport free, malloc
 
 from cloop._c.pyapi cimport Py_DECREF, cloop_track
+from cloop.core.shared cimport code_may_run
 
 # A ring for 64 entries; a busy server's turn rarely has more, and it doubles when one does.
 cdef enum:
@@ -23,6 +24,7 @@ cdef class Ready:
 
     cdef NoResult grow(self) except NoResult.EXC:
         cdef size_t old = self.mask + 1
+        code_may_run()
         # The list first: allocating one may run the collector, finalizers and so this method.
         cdef list owners = [None] * (2 * old)
         if self.mask + 1 != old:

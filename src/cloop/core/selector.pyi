@@ -1,10 +1,13 @@
 from selectors import SelectorKey
-from typing import Any, final
+from typing import Any, Self, final
 
 from _typeshed import FileDescriptorLike
 
+from cloop.core.reactor import Reactor
+
 @final
 class Selector:
+    def __new__(cls, loop: Reactor) -> Self: ...
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]: ...
     def get_map(self) -> dict[int, SelectorKey]: ...
     def get_key(self, fileobj: FileDescriptorLike) -> SelectorKey: ...

@@ -11,6 +11,9 @@ from cloop.poll.poller cimport Fired
 cdef class Selector:
     """The loop's poller, as tools look at asyncio's selectors."""
 
+    def __cinit__(self, Reactor loop not None):
+        self.loop = loop
+
     def select(self, timeout=None):
         """Wait `timeout` seconds at most, without limit for None, and have run what fired.
 
@@ -77,13 +80,10 @@ cdef NoResult note_select(Selector self) except NoResult.EXC:
 
 
 cdef object selector_of(Reactor loop):
-    cdef Selector self
     if loop.closed:
         return None
     if loop.selector is None:
-        self = Selector.__new__(Selector)
-        self.loop = loop
-        loop.selector = self
+        loop.selector = Selector.__new__(Selector, loop)
     return loop.selector
 
 

@@ -1,10 +1,13 @@
 from asyncio import Handle, TimerHandle
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import final, overload
+from typing import Self, final, overload
+
+from cloop.core.reactor import Reactor
 
 @final
 class ReadyView:
+    def __new__(cls, loop: Reactor) -> Self: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Handle]: ...
     @overload
@@ -23,6 +26,7 @@ class ReadyView:
 
 @final
 class ScheduledView:
+    def __new__(cls, loop: Reactor) -> Self: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[TimerHandle]: ...
     @overload

@@ -14,6 +14,9 @@ from cloop.core.timer cimport TimerHandle, unschedule
 cdef class ReadyView:
     """What will run in the next turn, oldest first: the part of a deque that tools use."""
 
+    def __cinit__(self, Reactor loop not None):
+        self.loop = loop
+
     cdef list handles(self):
         cdef Reactor loop = self.loop
         cdef Ready ready = loop.ready
@@ -31,6 +34,8 @@ cdef class ReadyView:
             run = ready.functions[slot]
             if not isinstance(owner, Handle) and run != run_foreign:
                 owner = handle_of(loop, owner, run)
+                # To make one may run code, and the ring grow.
+                slot = (ready.head + i) & ready.mask
                 cloop_list_put(<PyObject *>ready.owners, slot, <PyObject *>owner)
                 ready.functions[slot] = runner_of(owner)
             found.append(owner)
@@ -104,6 +109,9 @@ cdef class ReadyView:
 cdef class ScheduledView:
     """The timers, the next one first: the part of a list that tools use."""
 
+    def __cinit__(self, Reactor loop not None):
+        self.loop = loop
+
     def __len__(self):
         return self.loop.timers.count - self.loop.timers.cancelled
 
@@ -131,12 +139,8 @@ cdef class ScheduledView:
 
 
 cdef ReadyView ready_view(Reactor loop):
-    cdef ReadyView self = ReadyView.__new__(ReadyView)
-    self.loop = loop
-    return self
+    return ReadyView.__new__(ReadyView, loop)
 
 
 cdef ScheduledView scheduled_view(Reactor loop):
-    cdef ScheduledView self = ScheduledView.__new__(ScheduledView)
-    self.loop = loop
-    return self
+    return ScheduledView.__new__(ScheduledView, loop)

@@ -46,21 +46,24 @@ cdef int swap(int fd):
     """
     if CLOOP_CAN_SWAP_WAKEUP_FD:
         return cloop_swap_wakeup_fd(fd)
+    cdef int found = -1
     try:
-        return signal.set_wakeup_fd(fd)
+        found = signal.set_wakeup_fd(fd)
     except OSError:
-        return signal.set_wakeup_fd(-1)
+        found = signal.set_wakeup_fd(-1)
     except ValueError:
-        return -1
+        pass
+    return found
 
 
 cdef tuple identity_of(int fd):
     """Which file a descriptor is open on; None where it is not open."""
+    found = None
     try:
         found = os.fstat(fd)
     except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        pass
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 class Noted(set):

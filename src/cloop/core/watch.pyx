@@ -17,7 +17,7 @@ register("watches", &live)
 cdef class WatchTable:
     """The descriptors of one loop."""
 
-    def __cinit__(self, Poller poller):
+    def __cinit__(self, Poller poller not None):
         self.poller = poller
         self.owners = []
         self.files = {}

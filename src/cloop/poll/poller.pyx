@@ -1,5 +1,9 @@
 """The base class of pollers; poller.pxd is the contract."""
 
+from cpython.object cimport PyTypeObject
+
+from cloop._c.pyapi cimport cloop_seal
+
 
 cdef class Poller:
     """Which file descriptors fired? `EpollPoller` and `KqueuePoller` are the answers."""
@@ -52,3 +56,6 @@ cdef class Poller:
     def features(self):
         """The kernel features in use, as a dict of name to text."""
         return {}
+
+
+cloop_seal(<PyTypeObject *>Poller)

@@ -199,16 +199,16 @@ cdef bint read_host(int family, object host, void *address) except -1:
 
 
 cdef socklen_t read_unix(object name, sockaddr_un *address) except? 1:
-    cdef bytes path
+    cdef bytes path = None
     cdef Py_ssize_t size
     if PyUnicode_CheckExact(name):
         try:
             path = PyUnicode_EncodeFSDefault(name)
         except UnicodeEncodeError:
-            return 0
+            pass
     elif PyBytes_CheckExact(name):
         path = <bytes>name
-    else:
+    if path is None:
         return 0
     size = PyBytes_GET_SIZE(path)
     if size == 0 or size >= <Py_ssize_t>sizeof(address.sun_path):

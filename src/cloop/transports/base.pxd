@@ -84,6 +84,8 @@ cdef class BaseTransport(Flow):
 
         NoResult watch(self, uint32_t direction) except NoResult.EXC
         NoResult unwatch(self, uint32_t direction) except NoResult.EXC
+        # For what nobody asked for: an error ends the connection and goes to the exception handler.
+        NoResult watch_or_end(self, uint32_t direction) except NoResult.EXC
 
         # The kernel takes nothing more for now: on_writable when it does.
         NoResult wait_writable(self) except NoResult.EXC
@@ -124,9 +126,6 @@ ctypedef NoResult (*step_t)(BaseTransport self) except NoResult.EXC
 
 # Run a step in the connection's context. An exception goes to the handler, as that of the method `name`.
 cdef NoResult run_step(BaseTransport self, step_t step, str name, tuple args) except NoResult.EXC
-
-# socket.socket(family, type, proto, fd), without a frame of Python where that can be.
-cdef object make_socket(int family, int type, int proto, int fd)
 
 cdef NoResult run_readable(object owner) except NoResult.EXC
 cdef NoResult run_writable(object owner) except NoResult.EXC

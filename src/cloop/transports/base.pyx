@@ -4,14 +4,14 @@ Derived in its rules, order and messages from CPython's asyncio/selector_events.
 Agreement).
 """
 
-import _socket
 import socket
 import warnings
 from asyncio import constants, selector_events, trsock
 from asyncio.log import logger
 
-from cpython.object cimport PyObject
-from libc.errno cimport EBADF
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+from libc.errno cimport EBADF, EPERM
 from libc.stdint cimport uint32_t
 from libc.string cimport strerror
 
@@ -24,19 +24,23 @@ from cloop._c.pyapi cimport (
     PyThreadState_Get,
     Py_DECREF,
     cloop_drop_instance_dict,
+    cloop_seal,
     cloop_set_exception,
+    cloop_show,
     cloop_take_exception,
 )
 from cloop.core.counts cimport register
 from cloop.core.handle cimport new_handle, report
 from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with, enter_context, leave_context
+from cloop.core.shared cimport code_may_run
 from cloop.core.step cimport new_step
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 from cloop.core.ring cimport unlink_node
 from cloop.transports.addr cimport local_address
 from cloop.transports.clients cimport attach, detach
+from cloop.transports.sockets cimport close_socket, is_socket
 from cloop.transports.step cimport drop_errors, in_a_moment
 
 cdef extern from *:
@@ -50,17 +54,13 @@ snapshot.cloop_shared = snapshot.shared_snapshots()
 cdef long live = 0
 register("transports", &live)
 
-cdef object plain_socket = _socket.socket
 cdef object socket_class = socket.socket
-cdef object plain_close = _socket.socket.close
-cdef object plain_init = _socket.socket.__init__
-# Whether make_socket and close_socket do all that its __init__ and close() do.
-cdef bint knows_slots = socket.socket.__slots__ == ["__weakref__", "_io_refs", "_closed"]
 cdef object TransportSocket = trsock.TransportSocket
 cdef object asyncio_transport = selector_events._SelectorSocketTransport
 
 
 cdef object error_from_errno():
+    code_may_run()
     set_from_errno(<PyObject *>OSError)
     return cloop_take_exception()
 
@@ -101,7 +101,7 @@ cdef class BaseTransport(Flow):
 
     cdef NoResult set_up(self, Reactor loop, object sock, object protocol, object waiter,
                          object extra, object server, object context) except NoResult.EXC:
-        """Take the socket over and schedule connection_made.
+        """Take the socket over, schedule connection_made, and show the transport: nothing may follow.
 
         If it raises, the socket is the caller's as before.
         """
@@ -117,11 +117,15 @@ cdef class BaseTransport(Flow):
             if server is not None:
                 attach(server, &self.node, self)
                 self.server = server
+            self.later(run_connection_made)
+            cloop_show(self)
         except BaseException:
             self.disclaim()
             self.sock = None
+            if self.server is not None:
+                detach(self.server, &self.node, self)
             raise
-        return self.later(run_connection_made)
+        return NoResult.OK
 
     cdef NoResult take_socket(self, Reactor loop, object sock) except NoResult.EXC:
         cdef int fd = sock.fileno()
@@ -130,7 +134,7 @@ cdef class BaseTransport(Flow):
             raise RuntimeError(f"File descriptor {sock!r} is used by transport {owner!r}")
         loop.watches.claim(fd, self)
         self.fd = fd
-        self.plain = isinstance(sock, plain_socket) and cloop_socket_number(sock) == fd
+        self.plain = is_socket(sock) and cloop_socket_number(sock) == fd
         self.sock = sock
         return NoResult.OK
 
@@ -197,8 +201,24 @@ cdef class BaseTransport(Flow):
             table.unwatch(self.fd, direction)
         return NoResult.OK
 
+    cdef NoResult watch_or_end(self, uint32_t direction) except NoResult.EXC:
+        """Watch, and end the connection where the system can't (ENOSPC): else it would be deaf for good."""
+        try:
+            self.watch(direction)
+        except OSError as exc:
+            self.loop.call_exception_handler({
+                "message": "Can't watch a transport's descriptor",
+                "exception": exc,
+                "transport": self,
+                "protocol": self.protocol,
+            })
+            # A device that can't be polled, and what somebody has closed, is left as asyncio leaves it.
+            if exc.errno not in (EPERM, EBADF):
+                self.force_close(exc)
+        return NoResult.OK
+
     cdef NoResult wait_writable(self) except NoResult.EXC:
-        return self.watch(WRITE)
+        return self.watch_or_end(WRITE)
 
     cdef NoResult count_lost_write(self) except NoResult.EXC:
         if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
@@ -263,14 +283,7 @@ cdef class BaseTransport(Flow):
         self.made = self.waiter = None
         try:
             if not self.closing and not self.paused:
-                self.watch(READ)
-        except OSError as exc:
-            self.loop.call_exception_handler({
-                "message": "Can't watch a transport's descriptor",
-                "exception": exc,
-                "transport": self,
-                "protocol": self.protocol,
-            })
+                self.watch_or_end(READ)
         finally:
             if waiter is not None and not waiter.cancelled():
                 waiter.set_result(None)
@@ -325,6 +338,7 @@ cdef class BaseTransport(Flow):
         return isinstance(exception, OSError)
 
     cdef NoResult fatal_error(self, object exception, str message) except NoResult.EXC:
+        code_may_run()
         if self.is_expected(exception):
             if self.loop.debug:
                 logger.debug("%r: %s", self, message, exc_info=exception)
@@ -369,14 +383,7 @@ cdef class BaseTransport(Flow):
         return NoResult.OK
 
     cdef NoResult close_file(self) except NoResult.EXC:
-        """socket.socket.close(), without its two frames of Python where that can be."""
-        if type(self.sock) is not socket_class or not knows_slots:
-            self.sock.close()
-        else:
-            self.sock._closed = True
-            if self.sock._io_refs <= 0:
-                plain_close(self.sock)
-        return NoResult.OK
+        return close_socket(self.sock)
 
     def __del__(self):
         if self.sock is None or self.closed or self.loop is None:
@@ -501,14 +508,7 @@ cdef class BaseTransport(Flow):
         return True
 
 
-cdef object make_socket(int family, int type, int proto, int fd):
-    if not knows_slots:
-        return socket_class(family, type, proto, fd)
-    sock = socket_class.__new__(socket_class)
-    plain_init(sock, family, type, proto, fd)
-    sock._io_refs = 0
-    sock._closed = False
-    return sock
+cloop_seal(<PyTypeObject *>BaseTransport)
 
 
 # ---- What the reactor runs

@@ -46,6 +46,7 @@ cdef class Batch:
         bytes data(self, int i)
         object name(self, int i, Peers peers)
 
+@cython.final
 cdef class DatagramTransport(BaseTransport):
     cdef:
         Scratch scratch

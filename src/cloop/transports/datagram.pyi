@@ -10,6 +10,7 @@ from cloop.transports.base import BaseTransport
 class Batch: ...
 
 # An asyncio.DatagramTransport to isinstance() as well.
+@final
 class DatagramTransport(BaseTransport, asyncio.DatagramTransport):
     max_size: ClassVar[int]
 

@@ -12,10 +12,11 @@ from itertools import islice
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from cloop._c.pyapi cimport cloop_hide_new
 from cloop._c.socket cimport (
     AF_INET,
     AF_INET6,
@@ -32,10 +33,11 @@ from cloop._c.socket cimport (
     socklen_t,
 )
 from cloop.core.reactor cimport Reactor
+from cloop.core.shared cimport leave_memory, use_memory
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport Peer, new_peers, read_address
 from cloop.transports.base cimport error_from_errno, run_readable, would_block
-from cloop.transports.scratch cimport bytes_memory, level_for, scratch_of, set_size
+from cloop.transports.scratch cimport bytes_memory, copy_out, level_for, scratch_of, set_size
 from cloop.transports.step cimport drop_errors, has_ended, in_a_moment
 
 cdef enum:
@@ -114,13 +116,17 @@ cdef class DatagramTransport(BaseTransport):
         self.scratch = scratch_of(loop)
         self.pending = deque()
         self.alone = self.lonely = MOST_ALONE
+        self.address = address or None
         self.set_up(loop, sock, protocol, waiter, extra, None, None)
+
+    cdef NoResult name_ends(self, object extra) except NoResult.EXC:
+        BaseTransport.name_ends(self, extra)
         # As asyncio. A unix socket's peer that is not bound has an empty name; but it is a peer.
         self.connected = bool(self.peername)
-        self.address = address or None
         if self.plain:
-            self.peers = peers_of(sock)
+            self.peers = peers_of(self.sock)
         self.internet = self.peers is not None and self.peers.family != AF_UNIX
+        return NoResult.OK
 
     @property
     def __class__(self):
@@ -163,11 +169,13 @@ cdef class DatagramTransport(BaseTransport):
     cdef NoResult read_one(self) except NoResult.EXC:
         cdef sockaddr_storage address
         cdef socklen_t length = sizeof(address)
+        use_memory()
         cdef ssize_t size = recvfrom(self.live_fd(), self.scratch.memory, self.scratch.size, 0,
                                      <sockaddr *>&address, &length)
         if size < 0:
+            leave_memory()
             return self.receive_failed()
-        cdef bytes data = PyBytes_FromStringAndSize(self.scratch.memory, size)
+        cdef bytes data = copy_out(self.scratch.memory, size)
         if size == 0 and has_ended(self.live_fd()):
             # From now on it will be readable.
             self.unwatch(READ)
@@ -248,20 +256,24 @@ cdef class DatagramTransport(BaseTransport):
             self.later(run_readable)
 
     cdef NoResult read_by_object(self) except NoResult.EXC:
+        cdef object datagram = None
         try:
-            data, address = self.sock.recvfrom(self.max_size)
+            datagram = self.sock.recvfrom(self.max_size)
+            data, address = datagram
         except (BlockingIOError, InterruptedError):
-            return self.nothing_came()
+            self.nothing_came()
         except OSError as exc:
+            datagram = None
             self.protocol.error_received(exc)
-            return NoResult.OK
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            return self.fatal_error(exc, "Fatal read error on datagram transport")
-        if not data and has_ended(self.live_fd()):
-            self.unwatch(READ)
-        self.protocol.datagram_received(data, address)
+            datagram = None
+            self.fatal_error(exc, "Fatal read error on datagram transport")
+        if datagram is not None:
+            if not data and has_ended(self.live_fd()):
+                self.unwatch(READ)
+            self.protocol.datagram_received(data, address)
         return NoResult.OK
 
     cdef NoResult receive_failed(self) except NoResult.EXC:
@@ -301,22 +313,26 @@ cdef class DatagramTransport(BaseTransport):
         if self.closed:
             # asyncio has no more socket and fails with an AttributeError.
             return
-        if self.queued == 0:
-            if self.put(data, addr, False) != Sent.FULL:
-                return
-            self.wait_writable()
+        cdef bint first = self.queued == 0
+        if first and self.put(data, addr, False) != Sent.FULL:
+            return
         self.enqueue(bytes(data), addr)
+        if first:
+            self.wait_writable()
         self.may_pause()
 
     cdef Sent put(self, object data, object address, bint waited) except? FAILED:
         cdef Py_buffer view
+        cdef bint viewed = False
         if isinstance(data, bytes):
             return self.put_bytes(data, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), address, waited)
         try:
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+            viewed = True
         except Exception as exc:
             # A view with gaps, for one, or one that was released.
             self.fatal_error(exc, "Fatal write error on datagram transport")
+        if not viewed:
             return Sent.FAILED
         try:
             return self.put_bytes(data, <const char *>view.buf, view.len, address, waited)
@@ -345,23 +361,24 @@ cdef class DatagramTransport(BaseTransport):
         return Sent.FAILED
 
     cdef Sent put_by_object(self, object data, object address, bint waited) except? FAILED:
+        cdef Sent result = Sent.SENT
         try:
             if self.goes_to_peer(address):
                 self.sock.send(data)
             else:
                 self.sock.sendto(data, address)
         except (BlockingIOError, InterruptedError):
-            return Sent.FULL
+            result = Sent.FULL
         except OSError as exc:
+            result = Sent.FAILED
             self.protocol.error_received(exc)
-            return Sent.FAILED
         except Exception as exc:
             # An address that is none: no end of the endpoint, for a peer may have chosen it.
             if not waited:
                 raise
+            result = Sent.FAILED
             self.protocol.error_received(exc)
-            return Sent.FAILED
-        return Sent.SENT
+        return result
 
     cdef inline bint goes_to_peer(self, object address) except -1:
         return self.connected or (self.peername is not None and (address is None or address == ""))
@@ -394,7 +411,9 @@ cdef class DatagramTransport(BaseTransport):
 
     cdef tuple take_first(self):
         cdef tuple first = self.pending.popleft()
-        self.queued -= len(first[0]) + header_size
+        # Anybody may have put something there, under the name of `_buffer`.
+        data, _ = first
+        self.queued -= len(data) + header_size
         return first
 
     cdef int send_batch(self) except -1:
@@ -471,3 +490,6 @@ cdef class DatagramTransport(BaseTransport):
 cdef NoResult read_again(object owner) except NoResult.EXC:
     cdef DatagramTransport self = <DatagramTransport>owner
     return NoResult.OK if self.closing or self.paused else self.watch(READ)
+
+
+cloop_hide_new(<PyTypeObject *>DatagramTransport)

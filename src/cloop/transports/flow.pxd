@@ -23,6 +23,7 @@ cdef tuple water_marks(object high, object low, Py_ssize_t default_high)
 
 # Copy pieces together.
 cdef void join_pieces(char *to, iovec *vector, int n) noexcept
+cdef void join_list(char *to, list pieces) noexcept
 
 # Call a method without arguments; what it raises goes to the exception handler, with `transport` and
 # `shown` as its protocol.

@@ -9,8 +9,13 @@ from cpython.bytes cimport (
     PyBytes_FromStringAndSize,
     PyBytes_GET_SIZE,
 )
+from cpython.list cimport PyList_GET_SIZE
+from cpython.object cimport PyTypeObject
 from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.string cimport memcpy
+
+from cloop._c.pyapi cimport cloop_seal
+from cloop.core.shared cimport code_may_run
 
 cdef enum:
     DEFAULT_HIGH = 65536
@@ -36,8 +41,17 @@ cdef void join_pieces(char *to, iovec *vector, int n) noexcept:
         to += vector[i].iov_len
 
 
+cdef void join_list(char *to, list pieces) noexcept:
+    cdef Py_ssize_t i, size
+    for i in range(PyList_GET_SIZE(pieces)):
+        size = PyBytes_GET_SIZE(pieces[i])
+        memcpy(to, PyBytes_AS_STRING(pieces[i]), size)
+        to += size
+
+
 cdef NoResult call_protocol(Reactor loop, object protocol, str method, object transport,
                             object shown) except NoResult.EXC:
+    code_may_run()
     try:
         getattr(protocol, method)()
     except (SystemExit, KeyboardInterrupt):
@@ -91,8 +105,13 @@ cdef class Flow:
 
     cdef NoResult queue(self, bytes piece, Py_ssize_t offset) except NoResult.EXC:
         """Queue a piece, of which `offset` bytes are sent; only the first may have such."""
+        cdef list pieces
+        code_may_run()
         if self.pieces is None:
-            self.pieces = []
+            pieces = []
+            # To make one may run code that writes: what that has queued stays.
+            if self.pieces is None:
+                self.pieces = pieces
         if not PyBytes_CheckExact(piece):
             # One whose end runs no code of anybody's, in the middle of what is done with the queue.
             piece = PyBytes_FromStringAndSize(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
@@ -179,3 +198,6 @@ cdef class Flow:
         if self.offset:
             pieces[0] = pieces[0][self.offset:]
         return pieces
+
+
+cloop_seal(<PyTypeObject *>Flow)

@@ -16,8 +16,9 @@ from libc.string cimport memchr, memcpy, memmove
 from cloop._c.pyapi cimport CLOOP_DEBUG, CLOOP_HAS_GIL, Py_INCREF, Py_REFCNT, Py_XDECREF
 from cloop.aio.future cimport FINISHED, PENDING, new_future
 from cloop.core.counts cimport register, register_total
+from cloop.core.shared cimport leave_memory
 from cloop.transports.receiver cimport MOST
-from cloop.transports.scratch cimport bytes_memory, new_bytes, scratch_of, set_size
+from cloop.transports.scratch cimport bytes_memory, copy_out, new_bytes, scratch_of, set_size, stolen
 
 cdef extern from *:
     """
@@ -37,7 +38,6 @@ cdef extern from *:
     bint is_dead "cloop_is_dead"(object ref) except -1
     # Sets the pointer to NULL where it fails.
     int _PyBytes_Resize(PyObject **data, Py_ssize_t size) except -1
-    object stolen "(PyObject *)"(PyObject *data)
 
 cdef extern from "<string.h>":
     # Of GNU, the BSDs and macOS.
@@ -225,7 +225,7 @@ cdef class Intake(Receiver):
             if self.scratch is None:
                 self.block = new_bytes(start, size)
             else:
-                self.block = self.scratch.copied(start, &self.capacity)
+                self.block = self.scratch.kept_copy(start, &self.capacity)
             self.end = size
         else:
             memcpy(self.reserve(size), start, size)
@@ -295,16 +295,20 @@ cdef class Intake(Receiver):
 
     cdef NoResult received(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         if self.detour is not None:
-            return self.pass_on(PyBytes_FromStringAndSize(start, size))
-        if self.eof:
-            raise AssertionError("feed_data after feed_eof")
-        if self.is_orphan():
+            return self.pass_on(copy_out(start, size))
+        if self.eof or self.is_orphan():
+            leave_memory()
+            if self.eof:
+                raise AssertionError("feed_data after feed_eof")
             return self.drop()
         self.guess(size)
         if self.block != NULL and start == bytes_memory(self.block) + self.end:
             self.end += size
         else:
-            self.append(start, size)
+            try:
+                self.append(start, size)
+            finally:
+                leave_memory()
         return self.arrived()
 
     cdef NoResult delivered(self) except NoResult.EXC:

@@ -4,10 +4,13 @@ A listener is in the fd table as itself, which keeps it alive while it listens. 
 owns the socket, stops it through stop_listening() before it closes the socket.
 """
 
+cimport cython
+
 from cloop._c.pyapi cimport NoResult
 from cloop._c.socket cimport sockaddr, socklen_t
 from cloop.core.reactor cimport Reactor
 
+@cython.final
 cdef class Listener:
     cdef:
         Reactor loop

@@ -2,12 +2,13 @@ import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from socket import _RetAddress, socket
-from typing import TypeAlias
+from typing import TypeAlias, final
 
 from cloop.core.reactor import Reactor
 
 _Accept: TypeAlias = Callable[[socket, _RetAddress, Context, bool], object]
 
+@final
 class Listener:
     def __new__(
         cls,

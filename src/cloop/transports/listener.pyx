@@ -27,8 +27,8 @@ from cloop._c.socket cimport cloop_accept, sockaddr_storage
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ
 from cloop.transports.addr cimport address_of
-from cloop.transports.base cimport make_socket
 from cloop.transports.nodelay cimport set_no_delay
+from cloop.transports.sockets cimport make_socket
 from cloop.transports.stream cimport StreamTransport
 
 # More connections than this wait for the next turn, however long the backlog: each costs tens of
@@ -80,8 +80,17 @@ cdef class Listener:
 
     def _listen_again(self):
         # The server may have been closed meanwhile, and the number be another file's.
-        if self.sock.fileno() == self.fd:
+        if self.sock.fileno() != self.fd:
+            return
+        try:
             self.start()
+        except OSError as exc:
+            self.loop.call_exception_handler({
+                "message": "Can't watch a listening socket",
+                "exception": exc,
+                "socket": TransportSocket(self.sock),
+            })
+            self.loop.call_later(constants.ACCEPT_RETRY_DELAY, self._listen_again)
 
     cdef NoResult accept_batch(self) except NoResult.EXC:
         cdef sockaddr_storage address

@@ -4,6 +4,7 @@ import _socket
 import socket
 
 from cloop._c.socket cimport AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, setsockopt
+from cloop.transports.sockets cimport is_socket
 
 # Past the properties of socket.socket, which make an enum member on each call.
 cdef object plain_family = _socket.socket.family.__get__
@@ -25,6 +26,6 @@ cdef bint is_tcp(object sock, bint plain) except -1:
 cdef bint set_no_delay(object sock) except -1:
     """Small writes go out without waiting for the peer to acknowledge earlier ones; True if so."""
     cdef int one = 1
-    if not is_tcp(sock, isinstance(sock, _socket.socket)):
+    if not is_tcp(sock, is_socket(sock)):
         return False
     return setsockopt(sock.fileno(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0

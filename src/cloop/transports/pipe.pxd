@@ -19,6 +19,8 @@ A pipe of Linux holds 64 KiB, so that with much data both sides wait for each ot
 that its owner says may grow does so, once, when it is found full again and again.
 """
 
+cimport cython
+
 from cloop._c.pyapi cimport NoResult
 from cloop._c.socket cimport iovec
 from cloop.transports.base cimport BaseTransport
@@ -47,19 +49,21 @@ cdef class PipeTransport(BaseTransport):
         object refusal(self)
         list describe(self)
 
+@cython.final
 cdef class ReadPipeTransport(PipeTransport):
     cdef:
         Receiver receiver      # takes what comes instead of the protocol, or None
 
+        bytes read_bytes(self, ssize_t *n)
         ssize_t read_some(self, char *memory, size_t size) noexcept
         NoResult read_memory(self) except NoResult.EXC
         NoResult read_eof(self) except NoResult.EXC
 
+@cython.final
 cdef class WritePipeTransport(PipeTransport):
     cdef:
         # For bytes-like memory; `whole` is the bytes object it belongs to, or None for a copy.
         NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC
         ssize_t write_some(self, const iovec *vector, int count) noexcept
-        NoResult count_lost_write(self) except NoResult.EXC
         NoResult write_failed(self, object exception) except NoResult.EXC
         NoResult finish(self) except NoResult.EXC

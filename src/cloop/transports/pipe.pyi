@@ -16,6 +16,7 @@ class Absent:
 
 class PipeTransport(BaseTransport): ...
 
+@final
 class ReadPipeTransport(PipeTransport):
     max_size: ClassVar[int]
 
@@ -28,6 +29,7 @@ class ReadPipeTransport(PipeTransport):
         extra: Mapping[str, Any] | None = None,
     ) -> ReadPipeTransport: ...
 
+@final
 class WritePipeTransport(PipeTransport):
     def __new__(
         cls,

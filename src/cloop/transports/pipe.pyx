@@ -5,25 +5,29 @@ Agreement).
 """
 
 import _io
-import _socket
 import os
 import stat
 import sys
 from asyncio import constants, unix_events
 from asyncio.log import logger
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
 from libc.errno cimport EIO
 from posix.unistd cimport read
 
+from cloop._c.pyapi cimport cloop_hide_new, cloop_seal
 from cloop._c.socket cimport MSG_DONTWAIT, cloop_pipe_size, cloop_send_vector, recv, writev
 from cloop.core.reactor cimport Reactor
+from cloop.core.shared cimport leave_memory, use_memory
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, run_connection_lost, would_block
 from cloop.transports.flow cimport MAX_OFFER, MAX_PIECES
 from cloop.transports.receiver cimport MOST, Receiver
-from cloop.transports.scratch cimport scratch_of
+from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, copy_out, scratch_of
+from cloop.transports.sockets cimport is_socket
 
 cdef enum:
     # What a pipe of Linux holds, unless somebody has set another size.
@@ -39,7 +43,6 @@ cdef enum:
 cdef object FileIO = _io.FileIO
 cdef object TextIOWrapper = _io.TextIOWrapper
 cdef tuple buffered_files = (_io.BufferedReader, _io.BufferedWriter, _io.BufferedRandom)
-cdef object plain_socket = _socket.socket
 cdef object asyncio_read_transport = unix_events._UnixReadPipeTransport
 cdef object asyncio_write_transport = unix_events._UnixWritePipeTransport
 
@@ -62,7 +65,7 @@ cdef object holder_of(object pipe):
         pipe = pipe.buffer
     if isinstance(pipe, buffered_files):
         pipe = pipe.raw
-    if isinstance(pipe, plain_socket) or (isinstance(pipe, FileIO) and pipe.closefd):
+    if is_socket(pipe) or (PyObject_TypeCheck(pipe, <PyTypeObject *>FileIO) and pipe.closefd):
         return pipe
     return None
 
@@ -75,7 +78,7 @@ def let_grow(transport):
         pipe.may_grow = pipe.kind == FIFO and cloop_pipe_size(pipe.live_fd(), 0) == USUAL_SIZE
 
 
-def receive_into(transport, Receiver receiver):
+def receive_into(transport, Receiver receiver or None):
     """Have a Receiver take what comes instead of the protocol, until that is replaced; None for none.
 
     Returns whether that is so.
@@ -89,12 +92,13 @@ def receive_into(transport, Receiver receiver):
     return True
 
 
+@cython.final
 cdef class Absent:
     """Hides an inherited method that asyncio's class does not have."""
 
     cdef str name
 
-    def __cinit__(self, str name):
+    def __cinit__(self, str name not None):
         self.name = name
 
     def __get__(self, instance, owner):
@@ -259,16 +263,38 @@ cdef class ReadPipeTransport(PipeTransport):
             n = read(fd, memory, size)
         return n
 
+    cdef bytes read_bytes(self, ssize_t *n):
+        """One read: how much came, and if something did, that."""
+        cdef PyObject *own
+        cdef bytes data = None
+        if self.kind != DEVICE:
+            use_memory()
+            n[0] = self.read_some(self.scratch.memory, self.scratch.size)
+            if n[0] > 0:
+                return copy_out(self.scratch.memory, n[0])
+            leave_memory()
+            return None
+        # The call gives up the GIL: what others use would not be ours while it lasts.
+        own = self.scratch.take(LEVELS)
+        n[0] = self.read_some(bytes_memory(own), capacity_of(LEVELS))
+        try:
+            if n[0] > 0:
+                data = PyBytes_FromStringAndSize(bytes_memory(own), n[0])
+        finally:
+            self.scratch.give(LEVELS, own)
+        return data
+
     cdef NoResult on_readable(self) except NoResult.EXC:
         if self.receiver is not None:
             return self.read_memory()
-        cdef ssize_t n = self.read_some(self.scratch.memory, self.scratch.size)
+        cdef ssize_t n = 0
+        cdef bytes data = self.read_bytes(&n)
         if n <= 0:
             return self.read_eof() if n == 0 else self.read_failed("Fatal read error on pipe transport")
         if self.may_grow:
             self.found_full(n >= USUAL_SIZE)
         # What it raises is reported and the transport lives on.
-        self.protocol.data_received(PyBytes_FromStringAndSize(self.scratch.memory, n))
+        self.protocol.data_received(data)
         return NoResult.OK
 
     cdef NoResult read_memory(self) except NoResult.EXC:
@@ -277,8 +303,11 @@ cdef class ReadPipeTransport(PipeTransport):
         cdef Receiver receiver = self.receiver
         cdef size_t size = 0
         cdef char *memory = receiver.room(self.scratch.memory, &size)
+        if memory == self.scratch.memory:
+            use_memory()
         cdef ssize_t n = self.read_some(memory, size)
         if n <= 0:
+            leave_memory()
             return self.read_eof() if n == 0 else self.read_failed("Fatal read error on pipe transport")
         if self.may_grow:
             self.found_full(n >= USUAL_SIZE)
@@ -352,6 +381,7 @@ cdef class WritePipeTransport(PipeTransport):
     def write(self, data):
         """Write bytes, a bytearray or a memoryview; what the pipe does not take now is queued."""
         cdef Py_buffer view
+        cdef bint viewed = False
         if isinstance(data, bytes):
             self.put(<bytes>data, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
             return
@@ -359,14 +389,15 @@ cdef class WritePipeTransport(PipeTransport):
             raise AssertionError(repr(data))
         try:
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+            viewed = True
         except BufferError as exc:
             self.conn_lost += 1
             self.fatal_error(exc, "Fatal write error on pipe transport")
-            return
-        try:
-            self.put(None, <const char *>view.buf, view.len)
-        finally:
-            PyBuffer_Release(&view)
+        if viewed:
+            try:
+                self.put(None, <const char *>view.buf, view.len)
+            finally:
+                PyBuffer_Release(&view)
 
     def writelines(self, list_of_data):
         """Write several bytes-like objects as one."""
@@ -375,11 +406,12 @@ cdef class WritePipeTransport(PipeTransport):
     cdef NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC:
         cdef iovec vector
         cdef ssize_t written = 0
+        cdef bint first = self.queued == 0
         if size == 0:
             return NoResult.OK
         if self.conn_lost or self.closing:
             return self.count_lost_write()
-        if self.queued == 0:
+        if first:
             vector.iov_base = <char *>start
             vector.iov_len = min(size, <Py_ssize_t>MAX_OFFER)
             written = self.write_some(&vector, 1)
@@ -389,11 +421,12 @@ cdef class WritePipeTransport(PipeTransport):
                 if not would_block():
                     return self.write_failed(error_from_errno())
                 written = 0
-            self.watch(WRITE)
         if whole is not None:
             self.queue(whole, written)
         else:
             self.queue(PyBytes_FromStringAndSize(start + written, size - written), 0)
+        if first:
+            self.wait_writable()
         return self.may_pause()
 
     cdef ssize_t write_some(self, const iovec *vector, int count) noexcept:
@@ -463,3 +496,8 @@ cdef class WritePipeTransport(PipeTransport):
 
     cdef list describe(self):
         return ["polling" if self.watched & WRITE else "idle", f"bufsize={self.queued}"]
+
+
+cloop_seal(<PyTypeObject *>PipeTransport)
+cloop_hide_new(<PyTypeObject *>ReadPipeTransport)
+cloop_hide_new(<PyTypeObject *>WritePipeTransport)

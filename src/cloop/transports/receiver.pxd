@@ -19,5 +19,5 @@ cdef class Receiver:
         char *room(self, char *shared, size_t *size) except NULL
 
         # `start` is what room() returned, or other memory that all connections of the loop share: it is
-        # to be copied before any code of anybody else's runs.
+        # to be copied before any code of anybody else's runs, which leave_memory() says (core/shared).
         NoResult received(self, const char *start, Py_ssize_t size) except NoResult.EXC

@@ -1,5 +1,10 @@
 """What takes memory; receiver.pxd is the manual."""
 
+from cpython.object cimport PyTypeObject
+
+from cloop._c.pyapi cimport cloop_seal
+from cloop.core.shared cimport leave_memory
+
 
 cdef class Receiver:
     """What is given memory."""
@@ -13,4 +18,8 @@ cdef class Receiver:
         return shared
 
     cdef NoResult received(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+        leave_memory()
         raise NotImplementedError
+
+
+cloop_seal(<PyTypeObject *>Receiver)

@@ -18,6 +18,7 @@ from libc.string cimport memcpy
 from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_INCREF, Py_REFCNT
 from cloop.core.reactor cimport Reactor
 from cloop.core.ring cimport Node
+from cloop.core.shared cimport leave_memory
 from cloop.transports.outbox cimport Outbox
 
 # Capacities of spare objects: 512 << level bytes, for levels from 1 to this one.
@@ -60,6 +61,9 @@ cdef extern from *:
     Py_ssize_t bytes_size "PyBytes_GET_SIZE"(PyObject *data)
     # NULL is looked at by Cython, as this is declared.
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size) except NULL
+    # NULL is for the caller to look at, and to raise MemoryError again, when it has given back what it uses.
+    PyObject *copied "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size)
+    object stolen "(PyObject *)"(PyObject *data)
 
 @cython.final
 cdef class Scratch:
@@ -115,7 +119,7 @@ cdef class Scratch:
 
         # A bytes object that begins with the `size[0]` bytes at `start`: one that was lent and has come
         # back, or a new one. The reference is the caller's; `size` becomes the object's.
-        inline PyObject *copied(self, const char *start, Py_ssize_t *size) except NULL:
+        inline PyObject *kept_copy(self, const char *start, Py_ssize_t *size) except NULL:
             cdef PyObject *data = NULL
             if LEAST_LENT <= size[0] <= MOST_LENT and self.count_lent:
                 data = self.take_lent(size[0])
@@ -153,6 +157,14 @@ cdef class Scratch:
             newest.data = data
             newest.capacity = capacity
             self.count_lent += 1
+
+# What lies in the shared memory, as an object; then that is not in use any more.
+cdef inline bytes copy_out(const char *start, Py_ssize_t size):
+    cdef PyObject *copy = copied(start, size)
+    leave_memory()
+    if copy == NULL:
+        raise MemoryError
+    return <bytes>stolen(copy)
 
 cdef inline Py_ssize_t capacity_of(int level) noexcept:
     return <Py_ssize_t>512 << level

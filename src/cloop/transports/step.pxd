@@ -16,6 +16,8 @@ error by the call that failed, and may have read the queue when it was told. Whe
 it looks again `in_a_moment`. And who gets an empty datagram asks whether it is the end.
 """
 
+cimport cython
+
 from cloop._c.pyapi cimport NoResult
 from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor

@@ -63,6 +63,13 @@ cdef class StreamTransport(BaseTransport):
         bint gathers(self, Py_ssize_t size) except -1
         NoResult run_at_end(self) except NoResult.EXC
         int send_flags(self, Py_ssize_t size) except -1
+        # To be called before the shared memory is filled with what put() gets, and before what decides
+        # how it is sent is looked at: after it, put() runs nobody's code before that is with the kernel.
+        inline NoResult make_room(self) except NoResult.EXC:
+            if self.loop is not None:
+                return self.loop.at_end.make_room()
+            return NoResult.OK
+
         NoResult send_gathered(self) except NoResult.EXC
         # What was gathered is sent before anything else is done or told.
         inline NoResult settle(self) except NoResult.EXC:

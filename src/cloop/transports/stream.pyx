@@ -8,14 +8,13 @@ import sys
 from asyncio import constants
 from asyncio.log import logger
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBuffer_Release
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.list cimport PyList_GET_SIZE
-from cpython.object cimport PyObject
-from libc.string cimport memcpy
+from cpython.object cimport PyObject, PyTypeObject
 
-from cloop._c.pyapi cimport Py_DECREF
+from cloop._c.pyapi cimport Py_DECREF, cloop_hide_new
 from cloop._c.socket cimport (
     MSG_NOSIGNAL,
     SHUT_WR,
@@ -27,20 +26,21 @@ from cloop._c.socket cimport (
     shutdown,
 )
 from cloop.core.reactor cimport Reactor
+from cloop.core.shared cimport leave_memory, use_memory
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport error_from_errno, run_step, would_block
+from cloop.transports.buffers cimport view_buffer, view_data
 from cloop.transports.nodelay cimport set_no_delay
 from cloop.transports.outbox cimport GATHER_SIZE, HOLD_SIZE, MANY_TURNS, MANY_WRITES
 from cloop.transports.intake cimport receiver_of
-from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, level_for, scratch_of, set_size
-from cloop.transports.flow cimport MAX_PIECES, Flow, join_pieces
+from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, copied, copy_out
+from cloop.transports.scratch cimport level_for, scratch_of, set_size
+from cloop.transports.flow cimport MAX_PIECES, Flow, join_list, join_pieces
 
 cdef extern from *:
     # NULL is looked at by hand: the exception stays set for callback_failed. Looked up for each
     # call, as asyncio does: protocols replace their own methods, and keeping one saves nothing.
     PyObject *call_method "PyObject_CallMethodOneArg"(object self, object name, object argument)
-    # The exception is raised again by hand, when the spare object has been given back.
-    PyObject *copied "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size)
 
 cdef enum:
     # A BufferedProtocol that fills its buffer is read again in the same event until it has got so
@@ -120,6 +120,8 @@ cdef class StreamTransport(BaseTransport):
             spare = scratch.take(used)
             memory = bytes_memory(spare)
             size = capacity_of(used)
+        else:
+            use_memory()
         cdef ssize_t n = recv(self.live_fd(), memory, size, 0)
         if n > 0 and not self.keeps:
             self.guess(n)
@@ -130,6 +132,7 @@ cdef class StreamTransport(BaseTransport):
             return n
         if n > 0:
             data[0] = copied(memory, n)
+        leave_memory()
         if used:
             scratch.give(used, spare)
         if n > 0 and data[0] == NULL:
@@ -181,23 +184,7 @@ cdef class StreamTransport(BaseTransport):
         """One recv into the protocol's buffer: how much came, 0 if that was all for now."""
         cdef Py_buffer view
         cdef ssize_t n
-        try:
-            buffer = protocol.get_buffer(-1)
-            if not len(buffer):
-                raise RuntimeError("get_buffer() returned an empty buffer")
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self.protocol_failed(exc, "Fatal error: protocol.get_buffer() call failed.")
-            return 0
-        try:
-            PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-        except BaseException:
-            # As socket.recv_into() says it, whatever the buffer itself has said.
-            self.fatal_error(
-                TypeError("recv_into() argument 1 must be read-write bytes-like object, not "
-                          f"{type(buffer).__name__}"),
-                "Fatal read error on socket transport")
+        if not view_buffer(self, protocol, &view):
             return 0
         size[0] = view.len
         n = recv(self.live_fd(), view.buf, view.len, 0)
@@ -216,17 +203,22 @@ cdef class StreamTransport(BaseTransport):
         cdef Receiver receiver = self.receiver
         cdef size_t size = 0
         cdef char *memory = receiver.room(self.scratch.memory, &size)
+        if memory == self.scratch.memory:
+            use_memory()
         cdef ssize_t n = recv(self.live_fd(), memory, size, 0)
         if n <= 0:
+            leave_memory()
             return self.read_eof() if n == 0 else self.read_failed("Fatal read error on socket transport")
         try:
-            return receiver.received(memory, n)
+            receiver.received(memory, n)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            return self.protocol_failed(exc, f"Fatal error: protocol.{receiver.method}() call failed.")
+            self.protocol_failed(exc, f"Fatal error: protocol.{receiver.method}() call failed.")
+        return NoResult.OK
 
     cdef NoResult read_eof(self) except NoResult.EXC:
+        cdef bint failed = False
         if self.loop.debug:
             logger.debug("%r received EOF", self)
         try:
@@ -234,7 +226,10 @@ cdef class StreamTransport(BaseTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            return self.protocol_failed(exc, "Fatal error: protocol.eof_received() call failed.")
+            failed = True
+            self.protocol_failed(exc, "Fatal error: protocol.eof_received() call failed.")
+        if failed:
+            return NoResult.OK
         if keep_open:
             # The protocol may write on; there is nothing more to receive.
             self.ended = True
@@ -260,46 +255,46 @@ cdef class StreamTransport(BaseTransport):
         if self.conn_lost:
             self.count_lost_write()
             return
-        try:
-            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self.fatal_error(exc, "Fatal write error on socket transport")
-            return
-        try:
-            self.put(None, <const char *>view.buf, view.len)
-        finally:
-            PyBuffer_Release(&view)
+        if view_data(self, data, &view, "Fatal write error on socket transport"):
+            try:
+                self.put(None, <const char *>view.buf, view.len)
+            finally:
+                PyBuffer_Release(&view)
 
     cdef NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC:
         cdef ssize_t sent = 0
         if size == 0:
             return NoResult.OK
         if self.conn_lost:
+            leave_memory()
             return self.count_lost_write()
+        self.make_room()
         if self.queued or self.gathers(size):
             return self.put_behind(whole, start, size)
         sent = send(self.live_fd(), start, size, self.send_flags(size))
         if sent == size:
+            leave_memory()
             return NoResult.OK
         if sent < 0:
             if not would_block():
+                leave_memory()
                 return self.fatal_error(error_from_errno(),
                                         "Fatal write error on socket transport")
             sent = 0
         if whole is None:
             # At once: it may be memory that others use as well.
-            whole = PyBytes_FromStringAndSize(start + sent, size - sent)
+            whole = copy_out(start + sent, size - sent)
             sent = 0
-        self.wait_writable()
         self.queue(whole, sent)
+        self.wait_writable()
         return self.may_pause()
 
     cdef NoResult put_behind(self, bytes whole, const char *start,
                              Py_ssize_t size) except NoResult.EXC:
         """Queue what comes after what is queued, or what is gathered."""
-        self.queue(PyBytes_FromStringAndSize(start, size) if whole is None else whole, 0)
+        if whole is None:
+            whole = copy_out(start, size)
+        self.queue(whole, 0)
         if not self.gathered:
             return self.may_pause()
         self.writes += 1
@@ -352,8 +347,8 @@ cdef class StreamTransport(BaseTransport):
                 self.wait_writable()
         except (OSError, MemoryError) as exc:
             # The caller of write() is gone.
-            return self.write_failed(exc)
-        return self.may_pause()
+            self.write_failed(exc)
+        return NoResult.OK if self.conn_lost else self.may_pause()
 
     def writelines(self, list_of_data):
         """Send several bytes-like objects, by one system call where nothing is queued."""
@@ -364,6 +359,8 @@ cdef class StreamTransport(BaseTransport):
             raise RuntimeError("unable to writelines; sendfile is in progress")
         if not list_of_data:
             return
+        # Now: it may run code, which may change the list.
+        self.make_room()
         # All of them first: one that is not bytes-like raises before anything is sent.
         cdef list pieces = list_of_data if type(list_of_data) is list else list(list_of_data)
         cdef Py_ssize_t total = 0
@@ -394,7 +391,9 @@ cdef class StreamTransport(BaseTransport):
             try:
                 self.send_queued()
             except OSError as exc:
-                return self.write_failed(exc)
+                self.write_failed(exc)
+            if self.conn_lost:
+                return NoResult.OK
             if self.queued:
                 self.wait_writable()
         return self.may_pause()
@@ -404,20 +403,17 @@ cdef class StreamTransport(BaseTransport):
 
         Else the kernel has taken none of them.
         """
-        cdef char *end = self.scratch.memory
-        cdef ssize_t sent
-        cdef Py_ssize_t i, size
-        for i in range(PyList_GET_SIZE(pieces)):
-            size = PyBytes_GET_SIZE(pieces[i])
-            memcpy(end, PyBytes_AS_STRING(pieces[i]), size)
-            end += size
-        sent = send(self.live_fd(), self.scratch.memory, total, self.send_flags(total))
-        if sent == total:
-            return True
-        if sent > 0:
-            self.queue(PyBytes_FromStringAndSize(self.scratch.memory + sent, total - sent), 0)
+        cdef int flags = self.send_flags(total)
+        use_memory()
+        join_list(self.scratch.memory, pieces)
+        cdef ssize_t sent = send(self.live_fd(), self.scratch.memory, total, flags)
+        if 0 < sent < total:
+            self.queue(copy_out(self.scratch.memory + sent, total - sent), 0)
             self.wait_writable()
             self.may_pause()
+            return True
+        leave_memory()
+        if sent == total:
             return True
         if would_block():
             return False
@@ -447,8 +443,10 @@ cdef class StreamTransport(BaseTransport):
         cdef int n = self.gather(vector, offered)
         if n > 1 and offered[0] <= JOIN_SIZE:
             # Into what nobody is receiving into at the moment.
+            use_memory()
             join_pieces(self.scratch.memory, vector, n)
             sent = send(self.live_fd(), self.scratch.memory, offered[0], flags)
+            leave_memory()
             return self.sent_or_full(sent)
         sent = cloop_send_vector(self.live_fd(), vector, n, flags)
         return self.sent_or_full(sent)
@@ -466,7 +464,9 @@ cdef class StreamTransport(BaseTransport):
         try:
             self.send_queued()
         except OSError as exc:
-            return self.write_failed(exc)
+            self.write_failed(exc)
+        if self.conn_lost:
+            return NoResult.OK
         # May write, close or abort.
         self.may_resume()
         if self.queued == 0:
@@ -572,6 +572,9 @@ cdef class StreamTransport(BaseTransport):
     @property
     def _eof(self):
         return self.eof
+
+
+cloop_hide_new(<PyTypeObject *>StreamTransport)
 
 
 cdef NoResult gathered_step(BaseTransport self) except NoResult.EXC:

@@ -38,6 +38,12 @@ cdef class TlsTransport(TlsBase):
         NoResult read_buffered(self) except NoResult.EXC
         NoResult deliver(self, PyObject *data, int level, Py_ssize_t n) except NoResult.EXC
 
+        # To be called before plaintext is made records of, which go through the shared memory.
+        inline NoResult make_room(self) except NoResult.EXC:
+            if self.stream is not None:
+                return self.stream.make_room()
+            return NoResult.OK
+
         cpdef write(self, data)
         NoResult put(self, list pieces) except NoResult.EXC
         NoResult put_bytes(self, const char *start, Py_ssize_t size) except NoResult.EXC

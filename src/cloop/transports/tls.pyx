@@ -9,17 +9,17 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
 
-from cloop._c.pyapi cimport Py_DECREF
+from cloop._c.pyapi cimport Py_DECREF, cloop_hide_new
 from cloop._c.socket cimport MSG_NOSIGNAL, send
 from cloop.transports.intake cimport Intake
-from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, level_for, set_size
+from cloop.core.shared cimport leave_memory, use_memory
+from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, copied, level_for, set_size
 from cloop.transports.stream cimport StreamTransport
-from cloop.transports.tls_engine cimport AGAIN, RECORD, WHOLE_RECORD, TlsEngine
+from cloop.transports.tls_engine cimport AGAIN, RECORD, REFUSED, WHOLE_RECORD, TlsEngine
 
 cdef extern from *:
     # NULL is looked at by hand: there is something to be given back first.
     PyObject *call_method "PyObject_CallMethodOneArg"(object self, object name, object argument)
-    PyObject *copied "PyBytes_FromStringAndSize"(const char *content, Py_ssize_t size)
 
 cdef enum:
     # decrypt() has filled the memory: there may be more.
@@ -49,10 +49,12 @@ cdef class TlsTransport(TlsBase):
         if self.reading_paused:
             if size:
                 self.engine.feed(start, size)
+                leave_memory()
             return self.control_reading()
         if self.buffered:
             if size:
                 self.engine.feed(start, size)
+                leave_memory()
             self.read_buffered()
         elif self.intake is not None and self.engine.direct and self.intake.takes_memory():
             self.read_intake(start, size)
@@ -73,6 +75,7 @@ cdef class TlsTransport(TlsBase):
         try:
             status = self.decrypt(bytes_memory(data), capacity_of(level), &start, &size, &n)
         except BaseException:
+            leave_memory()
             self.scratch.give(level, data)
             raise
         if status == FULL:
@@ -98,6 +101,8 @@ cdef class TlsTransport(TlsBase):
                 engine.feed(start[0], step)
                 start[0] += step
                 size[0] -= step
+            if size[0] == 0:
+                leave_memory()
             while True:
                 n = engine.read(to + filled[0], capacity - filled[0])
                 if n <= 0:
@@ -109,7 +114,14 @@ cdef class TlsTransport(TlsBase):
                     # A record that was read to its end, and no other.
                     n = AGAIN
                     break
+            if n == REFUSED:
+                if size[0]:
+                    engine.feed(start[0], size[0])
+                    size[0] = 0
+                    leave_memory()
+                n = engine.read_again()
             if n == 0 or size[0] == 0:
+                leave_memory()
                 return n
 
     cdef NoResult read_intake(self, const char *start, Py_ssize_t size) except NoResult.EXC:
@@ -147,6 +159,7 @@ cdef class TlsTransport(TlsBase):
         set_size(first, n)
         # Before anything that the collector may be called by.
         self.engine.feed(start, size)
+        leave_memory()
         size = 0
         pieces = [<object>first]
         Py_DECREF(first)
@@ -218,6 +231,8 @@ cdef class TlsTransport(TlsBase):
                 raise RuntimeError("get_buffer() returned an empty buffer")
             while filled < view.len:
                 n = engine.read(<char *>view.buf + filled, view.len - filled)
+                if n == REFUSED:
+                    n = engine.read_again()
                 if n <= 0:
                     break
                 filled += n
@@ -281,6 +296,7 @@ cdef class TlsTransport(TlsBase):
         cdef Py_ssize_t made = 0
         if size == 0:
             return NoResult.OK
+        self.make_room()
         if not self.is_straight():
             if self.kernel and self.may_pass():
                 self.stream.put(None, start, size)
@@ -297,6 +313,7 @@ cdef class TlsTransport(TlsBase):
     cdef NoResult put(self, list pieces) except NoResult.EXC:
         cdef Py_ssize_t made = 0
         cdef Py_ssize_t i
+        self.make_room()
         if self.is_straight():
             for i in range(PyList_GET_SIZE(pieces)):
                 self.put_part(PyBytes_AS_STRING(pieces[i]), PyBytes_GET_SIZE(pieces[i]), &made)
@@ -314,6 +331,12 @@ cdef class TlsTransport(TlsBase):
         cdef Py_ssize_t n
         while size > 0:
             n = AGAIN if self.backlog is not None else self.encrypt(start, size, made)
+            if n == AGAIN or n == REFUSED:
+                # First what is made: the rest may run code.
+                if self.send_made(made):
+                    return NoResult.OK
+                if n == REFUSED:
+                    n = self.engine.write_again(start, min(size, <Py_ssize_t>RECORD))
             if n == AGAIN:
                 if self.backlog is None:
                     self.backlog = []
@@ -335,9 +358,11 @@ cdef class TlsTransport(TlsBase):
         cdef Py_ssize_t n
         while done < size and made[0] + 2 * WHOLE_RECORD <= capacity:
             n = engine.write(start + done, min(size - done, <Py_ssize_t>RECORD))
-            if n == AGAIN:
-                return AGAIN if done == 0 else done
+            if n == AGAIN or n == REFUSED:
+                return n if done == 0 else done
             done += n
+            if made[0] == 0:
+                use_memory()
             # Records that had to be sent for other reasons are before it.
             made[0] += engine.take(memory + made[0], capacity - made[0])
         return done
@@ -348,6 +373,7 @@ cdef class TlsTransport(TlsBase):
         cdef Py_ssize_t n = made[0]
         made[0] = 0
         if stream is None:
+            leave_memory()
             return True
         if n:
             stream.put(None, self.scratch.memory, n)
@@ -366,6 +392,9 @@ cdef class TlsTransport(TlsBase):
                 size = PyBytes_GET_SIZE(piece) - self.backlog_offset
                 n = self.engine.write(PyBytes_AS_STRING(piece) + self.backlog_offset,
                                       min(size, <Py_ssize_t>RECORD))
+                if n == REFUSED:
+                    n = self.engine.write_again(PyBytes_AS_STRING(piece) + self.backlog_offset,
+                                                min(size, <Py_ssize_t>RECORD))
                 if n == AGAIN:
                     break
                 self.backlog_size -= n
@@ -385,10 +414,14 @@ cdef class TlsTransport(TlsBase):
         """Pass what the engine has made on to the transport below."""
         cdef StreamTransport stream = self.stream
         cdef Py_ssize_t n
+        self.make_room()
         if not self.below_full and self.transport is not None:
             if stream is not None and self.straight:
                 while True:
+                    use_memory()
                     n = self.engine.take(self.scratch.memory, self.scratch.size)
+                    if n == 0:
+                        leave_memory()
                     if n == 0 or self.send_made(&n):
                         break
             elif self.kernel:
@@ -432,11 +465,12 @@ cdef class TlsTransport(TlsBase):
             return True
         if not self.is_idle():
             return False
+        cdef bint done = True
         try:
-            return self.engine.send_records(self.stream.live_fd())
+            done = self.engine.send_records(self.stream.live_fd())
         except OSError as exc:
             self.stream.fatal_error(exc, "Fatal write error on socket transport")
-            return True
+        return done
 
     cdef NoResult pass_on(self) except NoResult.EXC:
         """Send the engine's records, and then what waits behind them."""
@@ -456,6 +490,7 @@ cdef class TlsTransport(TlsBase):
 
     cdef NoResult pass_pieces(self, StreamTransport stream) except NoResult.EXC:
         """Give the transport below what waits."""
+        stream.make_room()
         cdef list pieces = self.backlog
         cdef Py_ssize_t size = self.backlog_size
         self.backlog = None
@@ -548,3 +583,6 @@ cdef class Release:
 
     def set_exception(self, exception):
         """The connection is lost, which the transport learns otherwise."""
+
+
+cloop_hide_new(<PyTypeObject *>TlsTransport)

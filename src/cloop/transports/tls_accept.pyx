@@ -47,13 +47,13 @@ cdef class TlsAcceptor:
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
                 raise
             report(self.loop, exc, protocol, None)
-            return
-        transport.server = self.server
-        admission.transport = transport
-        link_node(&scratch_of(self.loop).admissions, &admission.node, admission)
-        if self.listening.fileno() < 0:
-            # The factory has closed the server.
-            admission.set_exception(CancelledError())
+        else:
+            transport.server = self.server
+            admission.transport = transport
+            link_node(&scratch_of(self.loop).admissions, &admission.node, admission)
+            if self.listening.fileno() < 0:
+                # The factory has closed the server.
+                admission.set_exception(CancelledError())
 
 
 cdef class Admission:

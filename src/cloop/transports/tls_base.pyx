@@ -22,15 +22,19 @@ except ImportError:  # a Python that was built without OpenSSL
     SSLError = OSError
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cloop._c.pyapi cimport CLOOP_DEBUG, PyContext_CopyCurrent, cloop_drop_instance_dict
+from cpython.object cimport PyTypeObject
+
+from cloop._c.pyapi cimport CLOOP_DEBUG, PyContext_CopyCurrent
+from cloop._c.pyapi cimport cloop_drop_instance_dict, cloop_seal, cloop_show
 from cloop.core.counts cimport register
 from cloop.core.reactor cimport Reactor
+from cloop.core.shared cimport leave_memory
 from cloop.transports.clients cimport attach
 from cloop.transports.intake cimport intake_of
 from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport scratch_of
 from cloop.transports.tls_engine cimport WHOLE_RECORD, TlsEngine, new_engine, spent_engine
+from cloop.transports.tls_flow cimport checked_timeout
 
 cdef enum:
     # A BufferedProtocol's ciphertext waits in the engine, whose memory never shrinks.
@@ -49,14 +53,6 @@ cdef bint asks_below = hasattr(SSLProtocol, "_is_transport_closing")
 
 cdef long live = 0
 register("tls transports", &live)
-
-
-cdef object checked_timeout(object seconds, str name, object default):
-    if seconds is None:
-        return default
-    if seconds <= 0:
-        raise ValueError(f"{name} should be a positive number, got {seconds}")
-    return seconds
 
 
 def context_of(transport):
@@ -100,6 +96,8 @@ cdef class TlsBase(TlsFlow):
         self.use_protocol(protocol)
         self.engine = new_engine(self.sslcontext, server_side, self.server_hostname)
         self.closed = False
+        # TlsTransport has no fields.
+        cloop_show(self)
 
     def __dealloc__(self):
         global live
@@ -233,8 +231,10 @@ cdef class TlsBase(TlsFlow):
         if self.state == FLUSHING:
             return self.flush(start, size)
         if self.state == UNWRAPPED:
+            leave_memory()
             return NoResult.OK
         self.engine.feed(start, size)
+        leave_memory()
         return self.go_on()
 
     cdef NoResult go_on(self) except NoResult.EXC:
@@ -295,30 +295,35 @@ cdef class TlsBase(TlsFlow):
     cdef NoResult shake_hands(self) except NoResult.EXC:
         # Callbacks of the context's may run.
         cdef TlsEngine engine = self.engine
+        cdef bint done = False
         if self.offered:
             engine.lend(self.stream.live_fd() if self.is_idle() else -1)
         try:
             done = engine.shake_hands()
         except SSLError as exc:
             self.stop_timer()
-            return self.not_shaken(exc)
+            self.not_shaken(exc)
         if self.offered:
             engine.lend(-1)
             if engine.kernel_encrypts():
                 self.use_kernel()
-        # A callback of the context's may have ended it all.
+        # It has failed, or a callback of the context's has ended it all.
         if self.state != HANDSHAKE:
             return NoResult.OK
         return self.shaken() if done else self.send_out()
 
     cdef NoResult shaken(self) except NoResult.EXC:
         cdef TlsEngine engine = self.engine
+        cdef bint failed = False
         self.stop_timer()
         self.state = WRAPPED
         try:
             self.peercert = engine.peercert()
         except Exception as exc:
-            return self.not_shaken(exc)
+            failed = True
+            self.not_shaken(exc)
+        if failed:
+            return NoResult.OK
         if self.began is not None:
             logger.debug("%r: SSL handshake took %.1f ms", self, (self.loop.time() - self.began) * 1e3)
         self.told = True
@@ -427,11 +432,16 @@ cdef class TlsBase(TlsFlow):
 
     cdef NoResult shut_down(self) except NoResult.EXC:
         cdef TlsEngine engine = self.engine
+        cdef bint done = False
+        cdef bint failed = False
         if not self.ended:
             try:
                 done = engine.shut_down()
             except SSLError as exc:
-                return self.end(exc)
+                failed = True
+                self.end(exc)
+            if failed:
+                return NoResult.OK
             if not done:
                 return self.send_out()
         self.send_out()
@@ -507,6 +517,7 @@ cdef class TlsBase(TlsFlow):
 
     cdef NoResult read(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         if self.state != WRAPPED and self.state != FLUSHING:
+            leave_memory()
             return NoResult.OK
         self.blamed = False
         try:
@@ -555,11 +566,6 @@ cdef class TlsBase(TlsFlow):
                          ssl_object=sslobj)
         return extra
 
-    def _feed(self, data):
-        # Ciphertext that somebody else has received.
-        cdef bytes whole = bytes(data)
-        self.engine.feed(PyBytes_AS_STRING(whole), PyBytes_GET_SIZE(whole))
-
     def _force_close(self, exc):
         self.closed = True
         self.force_close(exc)
@@ -567,12 +573,6 @@ cdef class TlsBase(TlsFlow):
     def _disown(self):
         # There is no connection, and nobody to warn.
         self.closed = True
-
-    def _test__append_write_backlog(self, data):
-        if self.backlog is None:
-            self.backlog = []
-        self.backlog.append(bytes(data))
-        self.backlog_size += len(data)
 
     @property
     def _sendfile_compatible(self):
@@ -590,3 +590,6 @@ cdef class TlsBase(TlsFlow):
     @property
     def _server_hostname(self):
         return self.server_hostname
+
+
+cloop_seal(<PyTypeObject *>TlsBase)

@@ -19,6 +19,8 @@ from cloop._c.pyapi cimport NoResult
 cdef enum:
     # Nothing can be done before the peer has sent more.
     AGAIN = -1
+    # It has failed, and what is to be raised is made by code of Python's: read_again or write_again.
+    REFUSED = -3
     # Plaintext in a record, at most, and a record.
     RECORD = 16384
     WHOLE_RECORD = 16384 + 5 + 256
@@ -34,10 +36,13 @@ cdef class TlsEngine:
 
         # Ciphertext that came.
         NoResult feed(self, const char *start, Py_ssize_t size) except NoResult.EXC
-        # Plaintext: how much, 0 for the peer's close_notify, or AGAIN.
+        # Plaintext: how much, 0 for the peer's close_notify, AGAIN or REFUSED.
         Py_ssize_t read(self, char *to, Py_ssize_t size) except -2
-        # How much was taken of plaintext, or AGAIN.
+        # After REFUSED. Raises, as a rule; else as read().
+        Py_ssize_t read_again(self) except -2
+        # How much was taken of plaintext, AGAIN or REFUSED.
         Py_ssize_t write(self, const char *start, Py_ssize_t size) except -2
+        Py_ssize_t write_again(self, const char *start, Py_ssize_t size) except -2
         # Ciphertext to be sent: how much.
         Py_ssize_t take(self, char *to, Py_ssize_t size) except -2
 
@@ -80,11 +85,11 @@ cdef class DirectEngine(TlsEngine):
         void *rbio
         void *wbio
         bint server_side
+        int refused            # OpenSSL's errors of the read that was refused
+        unsigned long refusal
         void *kernel           # a cloop_ktls, where the kernel may encrypt
 
         bint adopt(self, bint server_side) except -1
-        Py_ssize_t read_again(self, int error) except -2
-        Py_ssize_t write_again(self, const char *start, Py_ssize_t size) except -2
         Py_ssize_t speak_again(self) except -2
 
 cdef TlsEngine new_engine(object context, bint server_side, object server_hostname)

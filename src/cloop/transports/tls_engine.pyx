@@ -12,10 +12,10 @@ from cloop import _settings
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strstr
 
 from cloop._c.dl cimport RTLD_NOLOAD, RTLD_NOW, dlopen, dlsym
 from cloop._c.ktls cimport (
@@ -39,6 +39,7 @@ from cloop._c.openssl cimport (
     clear_error_t,
     do_handshake_t,
     error_string_t,
+    get_cipher_t,
     get_error_t,
     get_ex_data_t,
     get_options_t,
@@ -49,7 +50,9 @@ from cloop._c.openssl cimport (
     read_ex_t,
     write_ex_t,
 )
-from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult
+from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, cloop_seal
+from cloop.core.shared cimport code_may_run, leave_memory
+from cloop.transports.scratch cimport copy_out
 
 cdef:
     do_handshake_t SSL_do_handshake
@@ -62,6 +65,7 @@ cdef:
     get_pointer_t SSL_get_rbio
     get_pointer_t SSL_get_wbio
     get_pointer_t SSL_get0_peer_certificate  # NULL before OpenSSL 3.0
+    get_cipher_t SSL_get_cipher_list
     # For kernel TLS.
     get_options_t SSL_get_options
     get_state_t SSL_in_init
@@ -79,8 +83,12 @@ cdef object object_class = None if ssl is None else ssl.SSLObject
 cdef object socket_type = None if ssl is None else _ssl._SSLSocket
 
 
-# Past the property of ssl.SSLContext, which looks for what the function has inside.
+# Past the properties of ssl.SSLContext, which look for what a function has inside, or make an enum.
 cdef object msg_callback = None if ssl is None else _ssl._SSLContext._msg_callback.__get__
+cdef object context_options = None if ssl is None else _ssl._SSLContext.options.__get__
+cdef object context_protocol = None if ssl is None else _ssl._SSLContext.protocol.__get__
+cdef int TLS_CLIENT = -1 if ssl is None else ssl.PROTOCOL_TLS_CLIENT
+cdef bint takes_psk = ssl is not None and hasattr(ssl.SSLContext, "set_psk_client_callback")
 
 
 # ---- Through the object's methods
@@ -90,28 +98,38 @@ cdef class TlsEngine:
     """What both engines have."""
 
     cdef NoResult feed(self, const char *start, Py_ssize_t size) except NoResult.EXC:
-        self.incoming.write(PyBytes_FromStringAndSize(start, size))
+        self.incoming.write(copy_out(start, size))
         return NoResult.OK
 
     cdef Py_ssize_t read(self, char *to, Py_ssize_t size) except -2:
-        cdef bytes data
+        cdef bytes data = None
+        code_may_run()
         try:
             # It makes an object of the size that it is asked for; a record has no more.
             data = self.sslobj.read(min(size, <Py_ssize_t>RECORD))
         except again_errors:
+            pass
+        if data is None:
             return AGAIN
         if PyBytes_GET_SIZE(data) > size:
             raise ValueError("SSLObject.read() returned more than was asked for")
         memcpy(to, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         return PyBytes_GET_SIZE(data)
 
+    cdef Py_ssize_t read_again(self) except -2:
+        return AGAIN
+
+    cdef Py_ssize_t write_again(self, const char *start, Py_ssize_t size) except -2:
+        return AGAIN
+
     cdef Py_ssize_t write(self, const char *start, Py_ssize_t size) except -2:
-        cdef Py_ssize_t written
+        cdef Py_ssize_t written = AGAIN
+        code_may_run()
         try:
             written = self.sslobj.write(PyBytes_FromStringAndSize(start, size))
         except again_errors:
-            return AGAIN
-        if not 0 < written <= size:
+            pass
+        if written != AGAIN and not 0 < written <= size:
             raise ValueError("SSLObject.write() returned what cannot be")
         return written
 
@@ -127,18 +145,22 @@ cdef class TlsEngine:
         return self.outgoing.pending
 
     cdef bint shake_hands(self) except -1:
+        cdef bint done = False
         try:
             self.sslobj.do_handshake()
+            done = True
         except again_errors:
-            return False
-        return True
+            pass
+        return done
 
     cdef bint shut_down(self) except -1:
+        cdef bint done = False
         try:
             self.sslobj.unwrap()
+            done = True
         except again_errors:
-            return False
-        return True
+            pass
+        return done
 
     cdef object peercert(self):
         return self.sslobj.getpeercert()
@@ -182,10 +204,10 @@ cdef class DirectEngine(TlsEngine):
         if type(self.sslobj) is not object_class or type(self.sslobj._sslobj) is not socket_type:
             return False
         self.keeper = self.sslobj._sslobj
-        if calls_back(self.keeper.context, server_side):
-            return False
         self.ssl = ssl_of(self.keeper)
         if SSL_get_ex_data(self.ssl, 0) != <void *>self.keeper:
+            return False
+        if calls_back(self.ssl, self.keeper.context, server_side):
             return False
         self.rbio = SSL_get_rbio(self.ssl)
         self.wbio = SSL_get_wbio(self.ssl)
@@ -198,6 +220,7 @@ cdef class DirectEngine(TlsEngine):
         while size > 0:
             step = <int>min(size, <Py_ssize_t>INT_MAX)
             if BIO_write(self.rbio, start, step) != step:
+                leave_memory()
                 raise MemoryError
             start += step
             size -= step
@@ -216,7 +239,9 @@ cdef class DirectEngine(TlsEngine):
         if (error == SSL_ERROR_ZERO_RETURN
                 and SSL_get_shutdown(self.ssl) == SSL_RECEIVED_SHUTDOWN):
             return 0
-        return self.read_again(error)
+        self.refused = error
+        self.refusal = ERR_peek_last_error()
+        return REFUSED
 
     cdef bint shake_hands(self) except -1:
         cdef void *one = self.ssl
@@ -242,13 +267,14 @@ cdef class DirectEngine(TlsEngine):
             raise error_of(code, error)
         return False
 
-    cdef Py_ssize_t read_again(self, int error) except -2:
+    cdef Py_ssize_t read_again(self) except -2:
         """SSL_read failed: the exception, as the object makes it.
 
         OpenSSL fails again in the same way; and what it said the first time is still there, where the
         object looks for the reason.
         """
-        cdef unsigned long code = ERR_peek_last_error()
+        cdef unsigned long code = self.refusal
+        code_may_run()
         try:
             self.sslobj.read(1)
         except again_errors:
@@ -258,7 +284,7 @@ cdef class DirectEngine(TlsEngine):
                 raise
         if code == 0:
             return AGAIN
-        raise error_of(code, error)
+        raise error_of(code, self.refused)
 
     cdef Py_ssize_t write(self, const char *start, Py_ssize_t size) except -2:
         cdef size_t n = 0
@@ -267,7 +293,7 @@ cdef class DirectEngine(TlsEngine):
             return n
         if SSL_get_error(self.ssl, 0) == SSL_ERROR_WANT_READ:
             return AGAIN
-        return self.write_again(start, size)
+        return REFUSED
 
     cdef Py_ssize_t write_again(self, const char *start, Py_ssize_t size) except -2:
         """SSL_write failed: once more by the object, which makes the exception."""
@@ -346,22 +372,48 @@ cdef class DirectEngine(TlsEngine):
 
     cdef Py_ssize_t speak_again(self) except -2:
         """It failed: once more by the object, which makes the exception."""
+        cdef Py_ssize_t spoken = AGAIN
         try:
             self.sslobj.write(b"")
+            spoken = 0
         except again_errors:
-            return AGAIN
-        return 0
+            pass
+        return spoken
 
 
-cdef bint calls_back(object context, bint server_side) except -1:
-    """Whether SSL_read may run code of Python's."""
+cdef bint calls_back(void *one, object context, bint server_side) except -1:
+    """Whether SSL_read or SSL_write may run code of Python's after the first handshake.
+
+    The callback for the server's name is the context's, and may be set or replaced at any time; so what
+    counts is not whether there is one, but whether another handshake may ever ask for it. The others, of
+    messages and of pre-shared keys, are taken over when the connection is made.
+    """
+    cdef object options
     if msg_callback(context) is not None or context.keylog_filename is not None:
         return True
-    if not server_side or context.sni_callback is None:
+    options = context_options(context)
+    if options & SSL_OP_NO_RENEGOTIATION:
         return False
-    # A client that may ask for another handshake at any time, within which it names a server.
-    return not context.options & ssl.OP_NO_RENEGOTIATION and (
-        ssl.OPENSSL_VERSION_INFO < (3,) or context.options & SSL_OP_ALLOW_CLIENT_RENEGOTIATION)
+    if not server_side:
+        # The server may ask for another handshake. A context that is for clients alone refuses a callback
+        # for names.
+        return context_protocol(context) != TLS_CLIENT or offers_psk(one)
+    return ssl.OPENSSL_VERSION_INFO < (3,) or options & SSL_OP_ALLOW_CLIENT_RENEGOTIATION
+
+
+cdef bint offers_psk(void *one) noexcept:
+    """Whether a handshake may ask for a pre-shared key: nobody tells whether there is a callback."""
+    cdef const char *name
+    cdef int i = 0
+    if not takes_psk or SSL_get_cipher_list == NULL:
+        return takes_psk
+    while True:
+        name = SSL_get_cipher_list(one, i)
+        if name == NULL:
+            return False
+        if strstr(name, b"PSK") != NULL:
+            return True
+        i += 1
 
 
 cdef object error_of(unsigned long code, int error):
@@ -401,7 +453,8 @@ cdef NoResult load() except NoResult.EXC:
     """Find OpenSSL's functions. Raises LookupError where they are hidden."""
     global SSL_do_handshake, SSL_read_ex, SSL_write_ex, SSL_get_error, SSL_get_shutdown, SSL_get_ex_data
     global SSL_get_SSL_CTX, SSL_get_rbio, SSL_get_wbio, ERR_clear_error, ERR_peek_last_error
-    global SSL_get0_peer_certificate, ERR_reason_error_string, BIO_read, BIO_write, BIO_ctrl_pending
+    global SSL_get0_peer_certificate, SSL_get_cipher_list, ERR_reason_error_string
+    global BIO_read, BIO_write, BIO_ctrl_pending
     cdef str path = getattr(_ssl, "__file__", None) or ""
     # That of an extension which is loaded already, or none.
     cdef void *library = dlopen(os.fsencode(path), RTLD_NOW | RTLD_NOLOAD) if path else NULL
@@ -417,6 +470,7 @@ cdef NoResult load() except NoResult.EXC:
     SSL_get_rbio = <get_pointer_t>address(library, "SSL_get_rbio")
     SSL_get_wbio = <get_pointer_t>address(library, "SSL_get_wbio")
     SSL_get0_peer_certificate = <get_pointer_t>dlsym(library, "SSL_get0_peer_certificate")
+    SSL_get_cipher_list = <get_cipher_t>dlsym(library, "SSL_get_cipher_list")
     ERR_clear_error = <clear_error_t>address(library, "ERR_clear_error")
     ERR_peek_last_error = <peek_error_t>address(library, "ERR_peek_last_error")
     ERR_reason_error_string = <error_string_t>address(library, "ERR_reason_error_string")
@@ -462,6 +516,7 @@ def _choose():
     cdef str wish = _settings.IN_EFFECT["CLOOP_TLS_ENGINE"]
     if ssl is not None and wish == "object":
         return False, "CLOOP_TLS_ENGINE"
+    cdef str hidden = ""
     try:
         if ssl is None:
             raise LookupError("there is no ssl module")
@@ -473,8 +528,8 @@ def _choose():
     except (LookupError, AttributeError, OSError) as exc:
         if wish == "openssl":
             _settings.refuse(f"CLOOP_TLS_ENGINE=openssl: {exc}")
-        return False, str(exc)
-    return True, ""
+        hidden = str(exc) or type(exc).__name__
+    return not hidden, hidden
 
 
 cdef bint uses_openssl
@@ -524,3 +579,6 @@ cdef TlsEngine spent_engine():
     engine.incoming = ssl.MemoryBIO()
     engine.outgoing = ssl.MemoryBIO()
     return engine
+
+
+cloop_seal(<PyTypeObject *>TlsEngine)

@@ -10,6 +10,9 @@ from cloop.core.reactor cimport Reactor
 from cloop.transports.receiver cimport Receiver
 from cloop.transports.tls_engine cimport TlsEngine
 
+# A time-out in seconds, or the default for None. Raises ValueError where it is not positive.
+cdef object checked_timeout(object seconds, str name, object default)
+
 cdef class TlsFlow(Receiver):
     cdef:
         Reactor loop

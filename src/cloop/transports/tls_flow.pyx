@@ -6,10 +6,22 @@ which contains code from uvloop (MIT License, Copyright (c) 2015-2021 MagicStack
 
 from asyncio import constants
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyTypeObject
+
+from cloop._c.pyapi cimport cloop_seal
 from cloop.transports.flow cimport call_protocol, water_marks
 
 cdef Py_ssize_t READ_HIGH = constants.FLOW_CONTROL_HIGH_WATER_SSL_READ * 1024
 cdef Py_ssize_t WRITE_HIGH = constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE * 1024
+
+
+cdef object checked_timeout(object seconds, str name, object default):
+    if seconds is None:
+        return default
+    if seconds <= 0:
+        raise ValueError(f"{name} should be a positive number, got {seconds}")
+    return seconds
 
 
 cdef class TlsFlow(Receiver):
@@ -131,6 +143,17 @@ cdef class TlsFlow(Receiver):
     def _app_reading_paused(self):
         return self.reading_paused
 
+    def _feed(self, data):
+        # Ciphertext that somebody else has received.
+        cdef bytes whole = bytes(data)
+        self.engine.feed(PyBytes_AS_STRING(whole), PyBytes_GET_SIZE(whole))
+
+    def _test__append_write_backlog(self, data):
+        if self.backlog is None:
+            self.backlog = []
+        self.backlog.append(bytes(data))
+        self.backlog_size += len(data)
+
     @property
     def _loop(self):
         return self.loop
@@ -156,3 +179,6 @@ cdef class TlsFlow(Receiver):
     @property
     def _transport(self):
         return self.transport
+
+
+cloop_seal(<PyTypeObject *>TlsFlow)

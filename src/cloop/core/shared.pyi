@@ -1,0 +1,3 @@
+from typing import Any, Literal
+
+def check_before_collection(phase: Literal["start", "stop"], info: dict[str, Any]) -> None: ...
