@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 
-from tests.support import PY312, run_turn
+from tests.support import PY312, run_for, run_turn
 
 
 def callback(*args):
@@ -160,3 +160,21 @@ def test_handles_are_freed_without_the_collector(loop):
         assert [reference() for reference in references] == [None, None]
     finally:
         gc.enable()
+
+
+def test_arguments_that_somebody_has_taken_away(loop, reports):
+    for handle in (loop.call_soon(callback), loop.call_later(0, callback)):
+        handle._args = None
+    run_for(loop, 0.01)
+    assert len(reports) == 2
+    for context in reports.take():
+        assert type(context["exception"]) is TypeError
+        assert "must be an iterable, not NoneType" in str(context["exception"])
+
+
+def test_arguments_that_somebody_has_set(loop):
+    called = []
+    handle = loop.call_soon(lambda *args: called.append(args))
+    handle._args = [1, 2]
+    run_turn(loop)
+    assert called == [(1, 2)]

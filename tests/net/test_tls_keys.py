@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import traceback
 
 import pytest
 
@@ -133,6 +134,28 @@ def test_a_client_that_may_renegotiate(run, callback):
                 return bytes(echo.data)
 
     assert run(main()) == b"after"
+
+
+def test_a_callback_for_names_that_is_set_later(run):
+    """It runs where code of Python's may: in a read of the ssl module's, not in one of OpenSSL's alone."""
+    callers = []
+
+    def note_callers(*_):
+        callers.extend(frame.name for frame in traceback.extract_stack() if frame.filename == ssl.__file__)
+
+    async def main():
+        context = only("TLSv1_2", server_context())
+        context.options |= ALLOW_CLIENT_RENEGOTIATION
+        async with with_tls_peer(Echo, context=context) as (_, peer):
+            context.sni_callback = note_callers
+            ask_to_renegotiate(peer.tls)
+            await settle()
+            await peer.do(peer.tls.do_handshake)
+            await peer.write(b"after")
+            return await peer.read_exactly(5)
+
+    assert run(main()) == b"after"
+    assert "read" in callers
 
 
 def test_a_server_that_renegotiates(run):
