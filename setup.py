@@ -85,6 +85,8 @@ DIRECTIVES = {
     "auto_pickle": False,
     # Plain method descriptors, which the interpreter calls without a detour.
     "binding": False,
+    # What a finalizer raises is told once, by sys.unraisablehook.
+    "unraisable_tracebacks": False,
     "embedsignature": True,
     "embedsignature.format": "clinic",
     "freethreading_compatible": False,

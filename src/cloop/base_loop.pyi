@@ -77,6 +77,7 @@ class BaseLoop(Reactor):
     def _check_callback(self, callback: object, method: str) -> None: ...
     _exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
     _default_executor: ThreadPoolExecutor | None
+    _name_executor: ThreadPoolExecutor | None
     _executor_shutdown_called: bool
     _asyncgens: MutableSet[AsyncGenerator[Any, Any]]
     _asyncgens_shutdown_called: bool

@@ -54,6 +54,7 @@ cdef class BaseLoop(Reactor):
     # sets attributes on it: with one, CPython does not specialize the look-up of its methods.
     cdef public object _exception_handler
     cdef public object _default_executor
+    cdef public object _name_executor      # for name look-ups, once there was one
     cdef public bint _executor_shutdown_called
     cdef public object _asyncgens
     cdef public bint _asyncgens_shutdown_called

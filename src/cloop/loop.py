@@ -87,9 +87,8 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
             self._release()
             self_pipe.close(self)
             self._executor_shutdown_called = True
-            default_executor, self._default_executor = self._default_executor, None
-            if default_executor is not None:
-                default_executor.shutdown(wait=False)
+            executor.shut_down(self, wait=False)
+            self._default_executor = self._name_executor = None
 
     def _leave_to_parent(self):
         super()._leave_to_parent()

@@ -328,3 +328,13 @@ def test_async_context_managers_and_comprehensions(run):
     seen = []
     assert run(main()) == "after"
     assert seen == [0, 1, 2]
+
+
+def test_yielding_oneself(run):
+    """As awaiting oneself: the same text, though nothing was awaited."""
+
+    async def main():
+        with pytest.raises(RuntimeError, match=r"^Task cannot await on itself: "):
+            await yielding(asyncio.current_task())
+
+    run(main())

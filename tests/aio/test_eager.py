@@ -321,3 +321,29 @@ def test_interrupt_while_starting(loop, eager, reports):
     collect_garbage()
     # The caller never got hold of the eager task.
     assert reports.take_one()["message"] == "Task exception was never retrieved"
+
+
+@pytest.mark.parametrize("context", ["entered", "none at all"])
+def test_one_that_can_not_start(impl, run, eager, context):
+    """It raises, and was never a task."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio takes it for the current task for good, or reports that it was destroyed")
+
+    async def main():
+        here = asyncio.current_task()
+        coro = answer()
+        entered = contextvars.copy_context()
+        if context == "entered":
+            with pytest.raises(RuntimeError, match="cannot enter context"):
+                entered.run(eager, coro, context=entered)
+        else:
+            with pytest.raises(TypeError):
+                eager(coro, context=object())
+        coro.close()
+        assert asyncio.current_task() is here
+        assert asyncio.all_tasks() == {here}
+        # A report would reach the exception handler.
+        collect_garbage()
+        assert await eager(answer_later()) == 42
+
+    run(main())

@@ -10,7 +10,7 @@ from types import GenericAlias
 
 import pytest
 
-from tests.support import collect_garbage, run_turn, running_thread, settle
+from tests.support import PY314, collect_garbage, run_turn, running_thread, settle
 
 
 def test_created_by_the_loop(loop, impl, future):
@@ -491,3 +491,60 @@ def test_many_futures(loop, run):
         return [await each for each in futures]
 
     assert run(main()) == list(range(10_000))
+
+
+@pytest.mark.parametrize("outcome", ["result", "none", "exception", "cancelled"])
+def test_an_iterator_that_is_asked_again(run, loop, outcome):
+    """From 3.14 on it tells the outcome again."""
+
+    def ask(iterator):
+        try:
+            return next(iterator)
+        except (StopIteration, ZeroDivisionError, asyncio.CancelledError) as exc:
+            return repr(exc)
+
+    async def main():
+        future = loop.create_future()
+        iterator = iter(future)
+        assert next(iterator) is future
+        if outcome == "exception":
+            future.set_exception(ZeroDivisionError(1))
+        elif outcome == "cancelled":
+            future.cancel()
+        else:
+            future.set_result(None if outcome == "none" else 42)
+        return [ask(iterator) for _ in range(3)]
+
+    first = {
+        "result": "StopIteration(42)",
+        "none": "StopIteration()",
+        "exception": "ZeroDivisionError(1)",
+        "cancelled": "CancelledError()",
+    }[outcome]
+    assert run(main()) == [first] * 3 if PY314 else [first, "StopIteration()", "StopIteration()"]
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_a_callback_whose_comparison_completes_the_future(loop, future, equal):
+    class Callback:
+        def __init__(self, name):
+            self.name = name
+
+        def __call__(self, _):
+            seen.append(self.name)
+
+        def __eq__(self, other):
+            compared.append(self.name)
+            if not future.done():
+                future.set_result(None)
+            return equal
+
+        __hash__ = None
+
+    seen, compared = [], []
+    for name in "abcd":
+        future.add_done_callback(Callback(name))
+    assert future.remove_done_callback(Callback("other")) == equal
+    assert compared == ["a"]
+    run_turn(loop)
+    assert seen == ["a", "b", "c", "d"]

@@ -5,9 +5,12 @@ import logging
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from tests.support import PATIENCE
 
 CASES = [
     ("127.0.0.1", 80, {}),
@@ -228,3 +231,88 @@ def test_debug_mode_logs_look_ups(loop, run, caplog, slow, level):
     assert begin.getMessage() == f"Get address info {call}"
     assert end.getMessage().startswith(f"Getting address info {call} took ")
     assert (begin.levelno, end.levelno) == (logging.DEBUG, level)
+
+
+# ---- Threads of their own
+
+
+@pytest.fixture
+def slow_jobs(impl, loop):
+    """A default executor whose threads all wait."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio looks names up once a job is over, which may be never")
+    over = threading.Event()
+    for _ in range(100):
+        loop.run_in_executor(None, over.wait)
+    yield over
+    over.set()
+    loop.run_until_complete(loop.shutdown_default_executor())
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_slow_jobs_do_not_keep_names_from_being_looked_up(slow_jobs, loop, run, debug):
+    loop.set_debug(debug)
+    loop.slow_callback_duration = 100
+    found = run(asyncio.wait_for(loop.getaddrinfo("localhost", 80, type=socket.SOCK_STREAM), PATIENCE))
+    assert found
+    assert run(asyncio.wait_for(loop.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST), PATIENCE))
+
+
+def test_the_threads_end_with_the_executor(loop, run):
+    before = set(threading.enumerate())
+    run(loop.getaddrinfo("localhost", 80))
+    assert set(threading.enumerate()) - before
+    run(loop.shutdown_default_executor())
+    assert not set(threading.enumerate()) - before
+    with pytest.raises(RuntimeError, match="Executor shutdown has been called"):
+        run(loop.getaddrinfo("localhost", 80))
+
+
+def test_the_threads_end_with_the_loop(impl):
+    before = set(threading.enumerate())
+    loop = impl.new_event_loop()
+    loop.run_until_complete(loop.getaddrinfo("localhost", 80))
+    made = set(threading.enumerate()) - before
+    assert made
+    loop.close()
+    for thread in made:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_a_default_executor_that_is_set_later_looks_up_too(loop, run):
+    run(loop.getaddrinfo("localhost", 80))
+    before = set(threading.enumerate())
+    with ThreadPoolExecutor(1, thread_name_prefix="set-later") as executor:
+        loop.set_default_executor(executor)
+        run(loop.getaddrinfo("localhost", 80))
+        (made,) = set(threading.enumerate()) - before
+        assert made.name.startswith("set-later")
+        run(loop.shutdown_default_executor())
+
+
+def test_few_threads_look_up(impl, loop, run, monkeypatch):
+    """However many names are asked for."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio has as many as the default executor")
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def getaddrinfo(*args):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.01)
+        with lock:
+            running -= 1
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    async def main():
+        await asyncio.gather(*(loop.getaddrinfo("some.host", 80) for _ in range(50)))
+
+    run(main())
+    assert 1 < most <= 8
+    run(loop.shutdown_default_executor())

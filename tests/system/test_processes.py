@@ -343,3 +343,31 @@ def test_a_loop_in_every_thread(run_program):
         """
     )
     assert output == f"{[1225] * 10}\n"
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_an_exit_that_nobody_fetched_is_told_once(program, tmp_path, held):
+    """Also where the interpreter is too far gone to format a traceback."""
+    path = program(
+        f"""
+        async def leave():
+            sys.exit(3)
+
+        async def main():
+            global task
+            made = asyncio.create_task(leave())
+            if {held}:
+                task = made
+            await forever()
+
+        loop = impl.new_event_loop()
+        try:
+            loop.run_until_complete(main())
+        finally:
+            loop.close()
+        """
+    )
+    result = run_python(path, cwd=tmp_path)
+    assert result.returncode == 3
+    assert result.stderr.count("Traceback (most recent call last)") <= 1
+    assert result.stderr.count("Exception ignored") <= 1

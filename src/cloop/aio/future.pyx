@@ -24,6 +24,8 @@ from cloop.core.handle cimport caller_stack, new_handle, report
 from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with, context_of, take_snapshot
 
+from cloop.aio.model import wraps_stop_iteration
+
 cdef extern from *:
     """
     static long futures_live;
@@ -69,28 +71,6 @@ cdef object repr_info = base_futures._future_repr_info
 cdef object show = recursive_repr()(lambda each: f"<{type(each).__name__} {' '.join(repr_info(each))}>")
 # 3.11 has a variant without the deprecation warning of the public function.
 cdef object get_event_loop = getattr(events, "_get_event_loop", events.get_event_loop)
-
-
-class IdleLoop:
-    """Just enough of a loop to ask asyncio's own Future how it behaves."""
-
-    def get_debug(self):
-        return False
-
-
-def wraps_stop_iteration():
-    """Whether this version makes a RuntimeError of a StopIteration, or refuses it (before 3.11.8 and
-    3.12.2; CPython issue 112182)."""
-    future = futures.Future(loop=IdleLoop())
-    try:
-        future.set_exception(StopIteration())
-    except TypeError:
-        pass
-    else:
-        future.exception()  # seen, so that nobody reports it
-    return future.done()
-
-
 cdef bint makes_runtime_error = wraps_stop_iteration()
 # The names of tasks' done callbacks, cloop's and asyncio's.
 cdef tuple WAKEUPS = ("task_wakeup", "TaskWakeupMethWrapper")
@@ -123,7 +103,8 @@ cdef class FutureIter:
                 future.blocking = True
                 return future
             raise RuntimeError("await wasn't used with future")
-        self.future = None
+        if PY_VERSION_HEX < 0x030E0000:  # from then on it tells the outcome again
+            self.future = None
         if future.state != FINISHED or future.exception_ is not None:
             exception = future.outcome()
             raise exception
@@ -379,11 +360,11 @@ cdef class Future:
                 self.get_loop()
             return 0
         cdef list kept = []
-        # The comparison is user code: it may add and remove callbacks, which asyncio keeps up with
-        # by looking at each once.
+        # The comparison is user code: it may add and remove callbacks, which asyncio keeps up with by
+        # looking at each once; or complete the future, and then there is nothing more to look at.
         entries = self.entries()
         for entry in entries:
-            if isinstance(entry, Waiter) or not entry[0] == fn:
+            if isinstance(entry, Waiter) or self.state != PENDING or not entry[0] == fn:
                 kept.append(entry)
         removed = len(entries) - len(kept)
         if removed and self.state == PENDING:

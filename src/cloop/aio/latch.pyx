@@ -203,12 +203,13 @@ cdef class _GatheringFuture(Future):
         return NoResult.OK
 
     cdef NoResult complete(self) except NoResult.EXC:
-        if self.cancel_requested:
-            # The last one's, as asyncio takes it, whether or not that one was cancelled.
-            return self.fail(self.children[len(self.children) - 1]._make_cancelled_error())
         cdef list results = []
         for child in self.children:
+            # Seen, also where nobody gets it.
             results.append(result_or_exception(child))
+        if self.cancel_requested:
+            # As asyncio: of the last argument, whichever was done last.
+            return self.fail(self.children[len(self.children) - 1]._make_cancelled_error())
         return self.finish(results)
 
     def on_done(self, child):

@@ -191,9 +191,11 @@ class Task(Future):
             tasks._register_eager_task(self)
         else:
             self.join_ring()
+        entered: cython.bint = False
         previous = swap_current_task(self.loop, self)
         try:
             PyContext_Enter(self.context)
+            entered = True
             try:
                 self.resume(None)
             finally:
@@ -202,7 +204,11 @@ class Task(Future):
             swap_current_task(self.loop, previous)
             if self.reactor is None:
                 tasks._unregister_eager_task(self)
-            if self.state != PENDING:
+            if not entered:
+                # Who made it has the exception, and nobody has the task.
+                self.log_destroy_pending = False
+                self.leave_ring()
+            elif self.state != PENDING:
                 self.coro = None
             elif self.reactor is None or needs_registering():
                 register_foreign(self)
@@ -327,11 +333,11 @@ class Task(Future):
 
     def refuse_future(self, future, loop, blocking):
         """Raise in the coroutine what is wrong with the future that it yielded."""
+        if future is self:
+            return self.fail_soon(f"Task cannot await on itself: {self!r}")
         if loop is not self.loop:
             return self.fail_soon(f"Task {self!r} got Future {future!r} attached to a different loop")
-        if not blocking:
-            return self.fail_soon(f"yield was used instead of yield from in task {self!r} with {future!r}")
-        return self.fail_soon(f"Task cannot await on itself: {self!r}")
+        return self.fail_soon(f"yield was used instead of yield from in task {self!r} with {future!r}")
 
     def driver_failed(self):
         """Report the exception that is set: it came out of the driver, not of the coroutine.

@@ -229,17 +229,21 @@ def bind_local(
     sock: socket.socket, family: int, local_infos: Sequence[AddressInfo], attempt: list[OSError]
 ) -> None:
     """Bind to the first local address of the family that works."""
-    for local_family, _, _, _, address in local_infos:
-        if local_family != family:
-            continue
-        try:
-            sock.bind(address)
-            return
-        except OSError as exc:
-            attempt.append(bind_error(exc, address))
-    if attempt:
-        raise attempt.pop()
-    raise OSError(f"no matching local address with {family=} found")
+    try:
+        for local_family, _, _, _, address in local_infos:
+            if local_family != family:
+                continue
+            try:
+                sock.bind(address)
+                return
+            except OSError as exc:
+                attempt.append(bind_error(exc, address))
+        if attempt:
+            raise attempt.pop()
+        raise OSError(f"no matching local address with {family=} found")
+    finally:
+        # It will have the exception, whose traceback refers to this frame.
+        attempt = None  # type: ignore[assignment]
 
 
 def bind_error(exc: OSError, address: object) -> OSError:

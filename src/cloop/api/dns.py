@@ -1,4 +1,4 @@
-"""Names to addresses: socket.getaddrinfo and getnameinfo in the loop's executor.
+"""Names to addresses: socket.getaddrinfo and getnameinfo in threads; see `executor` for which.
 
 The functions of `socket` are looked up when they are called, so that a patched one is honoured. A
 host that is an address already needs no look-up and no thread.
@@ -15,6 +15,8 @@ from asyncio.log import logger
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cloop.api import executor
+
 if TYPE_CHECKING:
     from cloop.api.hints import AddressInfo
     from cloop.loop import Loop
@@ -30,17 +32,20 @@ async def getaddrinfo(
     proto: int = 0,
     flags: int = 0,
 ) -> Sequence[AddressInfo]:
-    """socket.getaddrinfo() in the executor."""
+    """socket.getaddrinfo() in a thread."""
+    threads = executor.name_executor(loop)
     if loop.get_debug():
-        return await loop.run_in_executor(None, logged_look_up, loop, host, port, family, type, proto, flags)
-    return await loop.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
+        return await loop.run_in_executor(
+            threads, logged_look_up, loop, host, port, family, type, proto, flags
+        )
+    return await loop.run_in_executor(threads, socket.getaddrinfo, host, port, family, type, proto, flags)
 
 
 async def getnameinfo(
     loop: Loop, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int = 0
 ) -> tuple[str, str]:
-    """socket.getnameinfo() in the executor."""
-    return await loop.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+    """socket.getnameinfo() in a thread."""
+    return await loop.run_in_executor(executor.name_executor(loop), socket.getnameinfo, sockaddr, flags)
 
 
 def logged_look_up(

@@ -1,5 +1,9 @@
 """Executors: calls that block, in threads.
 
+Name look-ups have a few threads of their own, so that they need not wait for whatever blocks in the default
+executor, perhaps for a connection that waits for a name. A program that sets a default executor decides
+what its threads do, and has the look-ups in it too.
+
 Derived from CPython's asyncio/base_events.py (PSF License Agreement).
 """
 
@@ -17,6 +21,11 @@ from cloop.aio.bridge import wrap
 
 if TYPE_CHECKING:
     from cloop.loop import Loop
+
+# Of the threads for name look-ups, the beginning of their names.
+NAMES = "asyncio-names"
+# Look-ups that are made at a time.
+MOST_LOOK_UPS = 8
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -40,16 +49,36 @@ def run_in_executor(
 
 
 def set_default_executor(loop: Loop, executor: ThreadPoolExecutor) -> None:
-    """Use a ThreadPoolExecutor where run_in_executor() is given None. TypeError for others."""
+    """Use a ThreadPoolExecutor where run_in_executor() is given None, and to look up names.
+
+    TypeError for others.
+    """
     if not isinstance(executor, ThreadPoolExecutor):
         raise TypeError("executor must be ThreadPoolExecutor instance")
-    loop._default_executor = executor
+    before = loop._name_executor
+    loop._default_executor = loop._name_executor = executor
+    if before is not None and before._thread_name_prefix == NAMES:
+        before.shutdown(wait=False)
+
+
+def name_executor(loop: Loop) -> ThreadPoolExecutor | None:
+    """The one for name look-ups; None once there is none any more, which run_in_executor() then says."""
+    if loop._name_executor is None and not loop._executor_shutdown_called:
+        loop._name_executor = ThreadPoolExecutor(MOST_LOOK_UPS, thread_name_prefix=NAMES)
+    return None if loop._executor_shutdown_called else loop._name_executor
+
+
+def shut_down(loop: Loop, wait: bool) -> None:
+    """End the threads of both, once they have done their work; with `wait`, return then."""
+    for executor in (loop._default_executor, loop._name_executor):
+        if executor is not None:
+            executor.shutdown(wait=wait)
 
 
 async def shutdown_default_executor(loop: Loop, timeout: float | None = None) -> None:
-    """Wait for the default executor's threads, `timeout` seconds at most; then warn and go on."""
+    """Wait for the threads, of name look-ups too, `timeout` seconds at most; then warn and go on."""
     loop._executor_shutdown_called = True
-    if loop._default_executor is None:
+    if loop._default_executor is None and loop._name_executor is None:
         return
     future = loop.create_future()
     thread = threading.Thread(target=shut_down_in_thread, args=(loop, future))
@@ -70,15 +99,15 @@ async def shutdown_default_executor(loop: Loop, timeout: float | None = None) ->
             RuntimeWarning,
             stacklevel=2,
         )
-        loop._default_executor.shutdown(wait=False)
+        shut_down(loop, wait=False)
     else:
         thread.join()
 
 
 def shut_down_in_thread(loop: Loop, future: asyncio.Future[None]) -> None:
-    """Wait for the executor in a thread of its own, and tell the loop."""
+    """Wait for the executors in a thread of its own, and tell the loop."""
     try:
-        loop._default_executor.shutdown(wait=True)  # type: ignore[union-attr]  # seen by the caller
+        shut_down(loop, wait=True)
         if not loop.is_closed():
             loop.call_soon_threadsafe(finish, future, None)
     except Exception as exc:

@@ -317,3 +317,42 @@ def test_many(run, functions):
         return await functions.gather(*(answer(number) for number in range(2000)))
 
     assert run(main()) == list(range(2000))
+
+
+@pytest.mark.parametrize("late", ["first", "second", "third"])
+def test_cancelled_with_return_exceptions_raises_what_the_last_argument_was_cancelled_with(
+    run, functions, late
+):
+    """Whichever is done last."""
+
+    async def child(name):
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            await settle(5 if name == late else 1)
+            raise asyncio.CancelledError(name) from None
+
+    async def main():
+        outer = functions.gather(*map(child, ("first", "second", "third")), return_exceptions=True)
+        await settle()
+        outer.cancel("message")
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await outer
+        return caught.value.args
+
+    assert run(main()) == ("third",)
+
+
+def test_cancelled_with_return_exceptions_has_seen_the_others_exceptions(run, functions, reports):
+    async def main():
+        failing = asyncio.get_running_loop().create_future()
+        outer = functions.gather(failing, answer(1, turns=100), return_exceptions=True)
+        failing.set_exception(ZeroDivisionError())
+        await settle()
+        outer.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await outer
+
+    run(main())
+    collect_garbage()
+    assert reports == []
