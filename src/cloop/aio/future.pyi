@@ -5,11 +5,6 @@ from typing import Any, TypeVar, final
 
 _T = TypeVar("_T")
 
-class IdleLoop:
-    def get_debug(self) -> bool: ...
-
-def wraps_stop_iteration() -> bool: ...
-
 @final
 class Waiter: ...
 
