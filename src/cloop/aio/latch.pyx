@@ -236,6 +236,10 @@ cdef NoResult run_gather(object owner) except NoResult.EXC:
     return (<_GatheringFuture>self.parent).child_done(self.child)
 
 
+# Up to 3.11, what is done already is heard of a turn later, as all else.
+cdef bint sees_done = sys.version_info >= (3, 12)
+
+
 def gather(*coros_or_futures, return_exceptions=False):
     """A future of the list of results, in the order of the arguments.
 
@@ -265,9 +269,9 @@ def gather(*coros_or_futures, return_exceptions=False):
                 future._log_destroy_pending = False
             known[argument] = future
             outer.left += 1
-            if future.done():
+            if sees_done and future.done():
                 done.append(future)
-            elif is_own(future):
+            elif is_own(future) and not future.done():
                 link(outer, future, run_gather)
             else:
                 future.add_done_callback(outer.on_done)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.support import collect_garbage, settle
+from tests.support import PY312, collect_garbage, settle
 
 
 async def answer(value, turns=1):
@@ -156,6 +156,22 @@ def test_cancelling_who_awaits_it_cancels_the_children(run, functions):
         return seen
 
     assert sorted(run(main())) == [("one",), ("two",)]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_when_what_was_done_before_is_heard_of(loop, run, functions, failed):
+    """At once from 3.12 on, and before that in the next turn."""
+
+    async def main():
+        future = loop.create_future()
+        future.set_exception(ValueError()) if failed else future.set_result(None)
+        gathered = functions.gather(future)
+        before = gathered.done()
+        await asyncio.wait([gathered])
+        assert (gathered.exception() is None) is not failed
+        return before
+
+    assert run(main()) is PY312
 
 
 @pytest.mark.parametrize(
