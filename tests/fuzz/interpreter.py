@@ -163,12 +163,18 @@ class Run:
         self.futures = [self.loop.create_future() for _ in range(self.program.futures)]
         self.tasks: list[Any] = []
         self.handles: list[Any] = []
+        # One pair to be watched, one for operations: both on one descriptor are each loop's own affair.
         self.left, self.right = socket.socketpair()
-        for sock in (self.left, self.right):
+        self.receiving, self.sending = socket.socketpair()
+        for sock in self.sockets():
             sock.setblocking(False)
         self.reader = self.make_reader()
         self.loop.call_soon(self.make_first)
         self.loop.call_soon(self.tick)
+
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """All sockets."""
+        return self.left, self.right, self.receiving, self.sending
 
     def make_first(self) -> None:
         """Begin the scripts that are begun at the start; and what needs a running loop."""
@@ -221,7 +227,7 @@ class Run:
         self.turns, self.now = TURNS - LAST_TURNS, 0
         self.loop.call_soon(self.tick)
         self.go_on()
-        for sock in (self.left, self.right):
+        for sock in self.sockets():
             self.loop.remove_reader(sock)
             self.loop.remove_writer(sock)
             sock.close()
@@ -368,10 +374,10 @@ class Run:
         return bytes(await getattr(self.reader, how)(*args))
 
     async def async_receive(self, who: str, size: int) -> object:
-        return await self.loop.sock_recv(self.left, size)
+        return await self.loop.sock_recv(self.receiving, size)
 
     async def async_send(self, who: str, data: bytes) -> object:
-        return await self.loop.sock_sendall(self.right, data)
+        return await self.loop.sock_sendall(self.sending, data)
 
     async def async_eager(self, who: str, index: int) -> object:
         return await self.spawn(index % len(self.program.scripts))
@@ -454,6 +460,7 @@ class Run:
         return (self.loop.remove_writer if write else self.loop.remove_reader)(self.left)
 
     def sync_send_now(self, data: bytes) -> int:
+        self.sending.send(data)
         return self.right.send(data)
 
     def sync_variable(self, value: int) -> int:
