@@ -52,6 +52,14 @@ def test_a_few_seeds(kind):
 
 
 @needs_cloop
+@pytest.mark.parametrize("scenario", ["tasks", "tcp"])
+def test_a_few_allocations_that_fail(scenario):
+    pytest.importorskip("_testcapi", reason="the interpreter has no _testcapi")
+    found = fuzz("memory", scenario, "--from", "1", "--seconds", "3")
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@needs_cloop
 @pytest.mark.skipif(not can_trace(), reason="there is no strace, or it may not do anything here")
 def test_a_few_system_calls_that_fail():
     found = fuzz("faults", "tcp", "--from", "1", "--seconds", "3")
