@@ -484,3 +484,19 @@ def test_written_in_connection_made(run, version, server_side):
             return await peer.read_exactly(35)
 
     assert run(main()) == b"welcome" * 5
+
+
+def test_what_sendfile_asks_for_where_the_kernel_makes_no_records(run, impl):
+    """asyncio's transports have no such method; ours has it on every connection, and does no harm."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio sends no file over TLS itself")
+
+    async def main():
+        async with tls_connected(server=Echo) as (mine, _):
+            transport = mine.transport
+            assert await asyncio.wait_for(transport._make_empty_waiter(), PATIENCE) is None
+            transport._reset_empty_waiter()
+            transport.write(b"data")
+            return await mine.wait_for_data(4)
+
+    assert run(main()) == b"data"

@@ -37,7 +37,12 @@ cdef class Inbox:
     cdef NoResult wake(self) except NoResult.EXC:
         # A look first: exchanging locks the bus, and the loop is mostly awake while others post.
         if is_up(&self.sleeping) and lower_flag(&self.sleeping):
-            self.poller.wake()
+            try:
+                self.poller.wake()
+            except BaseException:
+                # It sleeps still: the next post is to try again.
+                raise_flag(&self.sleeping)
+                raise
         return NoResult.OK
 
     cdef bint fall_asleep(self) noexcept:

@@ -341,18 +341,19 @@ cdef class DirectEngine(TlsEngine):
         return self.kernel != NULL
 
     cdef NoResult lend(self, int fd) except NoResult.EXC:
-        (<cloop_ktls *>self.kernel).fd = fd
+        if self.kernel != NULL:
+            (<cloop_ktls *>self.kernel).fd = fd
         return NoResult.OK
 
     cdef bint kernel_encrypts(self) except -1:
-        return (<cloop_ktls *>self.kernel).on != 0
+        return self.kernel != NULL and (<cloop_ktls *>self.kernel).on != 0
 
     cdef bint has_records(self) except -1:
         cdef cloop_ktls *kernel = <cloop_ktls *>self.kernel
-        return kernel.first < kernel.count
+        return kernel != NULL and kernel.first < kernel.count
 
     cdef bint send_records(self, int fd) except -1:
-        cdef int sent = cloop_ktls_send(<cloop_ktls *>self.kernel, fd)
+        cdef int sent = 1 if self.kernel == NULL else cloop_ktls_send(<cloop_ktls *>self.kernel, fd)
         if sent < 0:
             PyErr_SetFromErrno(OSError)
         return sent == 1
