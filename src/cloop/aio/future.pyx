@@ -65,7 +65,6 @@ snapshot.cloop_shared = snapshot.shared_snapshots()
 cdef object CancelledError = exceptions.CancelledError
 cdef object InvalidStateError = exceptions.InvalidStateError
 cdef object asyncio_future = futures.Future
-cdef dict names_of_futures = vars(futures)  # cheaper to look into than the module
 cdef object repr_info = base_futures._future_repr_info
 # A callback may show the future it belongs to.
 cdef object show = recursive_repr()(lambda each: f"<{type(each).__name__} {' '.join(repr_info(each))}>")
@@ -204,8 +203,8 @@ cdef class Future:
     @property
     def __class__(self):
         # The C type of asyncio can't be inherited from together with this one; being one to
-        # isinstance() is what asyncio and its users need. nest_asyncio puts another class there.
-        return names_of_futures["Future"]
+        # isinstance() is what asyncio and its users need.
+        return asyncio_future
 
     def __repr__(self):
         return show(self)

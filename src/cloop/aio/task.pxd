@@ -9,8 +9,7 @@ from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport Future
 from cloop.core.ring cimport Node
 
-# Of the module asyncio.tasks.
-cdef dict names_of_tasks
+cdef object asyncio_task
 
 cdef class Task(Future):
     cdef:

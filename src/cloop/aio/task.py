@@ -39,7 +39,7 @@ from cython.cimports.cloop.core.snapshot import enter_context, leave_context
 
 snapshot.cloop_shared = snapshot.shared_snapshots()
 
-names_of_tasks = vars(tasks)
+asyncio_task = tasks.Task
 iscoroutine = coroutines.iscoroutine
 futures_get_loop = futures._get_loop
 CancelledError = exceptions.CancelledError
@@ -82,7 +82,7 @@ class Task(Future):
     @property
     def __class__(self):
         # As Future's: the C type of asyncio can't be inherited from as well.
-        return names_of_tasks["Task"]
+        return asyncio_task
 
     def __repr__(self):
         return base_tasks._task_repr(self)

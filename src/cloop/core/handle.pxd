@@ -10,6 +10,7 @@ run and somebody still holds it, and, for those that are pending, when the loop 
 
 cimport cython
 from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
 
 from cloop._c.pyapi cimport NoResult
 from cloop.core.ready cimport run_t
@@ -24,6 +25,7 @@ cdef class Handle:
         object origin
         object __weakref__
         bint cancelled_
+        uint32_t slot            # a timer's in its heap; here it takes no room, which would be of the next size
 
 # What call_soon_threadsafe returns where asyncio has it (3.14), under asyncio's private name, which its
 # repr shows: cancel() and cancelled() of another thread wait for the end of a callback that is running.

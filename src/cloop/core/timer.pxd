@@ -30,9 +30,8 @@ cdef class TimerHandle(Handle):
     cdef:
         double when_       # seconds of the loop's clock
         object given       # the same as the user gave it, where that is no float
-        # Where it was scheduled; it still is while it lies in that slot.
+        # Where it was scheduled; it still is while it lies in its slot there.
         TimerHeap heap
-        size_t slot
 
 @cython.final
 cdef class TimerHeap:

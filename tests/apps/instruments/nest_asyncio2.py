@@ -1,4 +1,4 @@
-"""nest_asyncio2: says of cloop's loop that it can't patch it, and then all works as before."""
+"""nest_asyncio2: says of cloop's loop that it can't patch it, and then the program goes on."""
 
 import asyncio
 
@@ -20,8 +20,6 @@ async def main():
     except ValueError as error:
         print(error)
     task = asyncio.create_task(child())
-    print(isinstance(task, asyncio.Task), isinstance(task, asyncio.Future))
-    print(isinstance(loop.create_future(), asyncio.Future))
     print(await asyncio.gather(task, child()), await asyncio.wait_for(child(), 1))
     print(await asyncio.shield(child()), len(asyncio.all_tasks()))
     process = await asyncio.create_subprocess_exec("true")
