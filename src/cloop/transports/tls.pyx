@@ -477,7 +477,7 @@ cdef class TlsTransport(TlsBase):
         cdef StreamTransport stream = self.stream
         cdef TlsEngine engine = self.engine
         cdef bint spoken = True
-        if stream is None or self.below_full or stream.conn_lost:
+        if not self.kernel or stream is None or self.below_full or stream.conn_lost:
             return self.control_writing()
         if (self.backlog is not None or self.file_waiter is not None) and engine.has_to_speak():
             # It is for before what waits, and behind what was passed on. If it takes an answer, that is read.
