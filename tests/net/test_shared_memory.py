@@ -58,6 +58,19 @@ async def connections(count):
             theirs.close()
 
 
+async def receive(sock, size):
+    """So much, of a non-blocking socket."""
+    data = bytearray()
+
+    def has_all():
+        with contextlib.suppress(BlockingIOError):
+            data.extend(sock.recv(100_000))
+        return len(data) >= size
+
+    await wait_until(has_all)
+    return data
+
+
 async def write_while_garbage_writes(mine, method, data, other, its_data, others):
     """In each turn, behind writes on all the others; the garbage may come in the middle of ours."""
     loop = asyncio.get_running_loop()
@@ -82,9 +95,8 @@ def test_a_finalizer_writes_in_the_middle_of_writelines(run):
             await write_while_garbage_writes(
                 mine.transport, "writelines", pieces, other.transport, its_pieces, others
             )
-            await asyncio.sleep(0)
-            assert my_peer.recv(100_000) == b"mine" * 10 * TURNS
-            assert its_peer.recv(100_000) == b"theirs" * 10 * TURNS
+            assert await receive(my_peer, 40 * TURNS) == b"mine" * 10 * TURNS
+            assert await receive(its_peer, 60 * TURNS) == b"theirs" * 10 * TURNS
 
     run(main())
 
