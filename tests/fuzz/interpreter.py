@@ -108,6 +108,7 @@ class Run:
         self.impl = impl
         self.program = program
         self.trace: list[str] = []
+        self.late: list[str] = []
         self.now = 0
         self.quiet = self.turns = self.runs = 0
         self.over = False
@@ -141,7 +142,12 @@ class Run:
     def reported(self, loop: object, context: dict[str, Any]) -> None:
         """The exception handler."""
         keys = ",".join(sorted(context))
-        self.note("REPORT", plain(context["message"]), describe(context.get("exception")), keys)
+        text = f"REPORT {plain(context['message'])} {describe(context.get('exception'))} {keys}"
+        if "never retrieved" in text:
+            # When nobody has it any more, which is no order of the loop's.
+            self.late.append(text)
+        else:
+            self.note(text)
 
     # ---- The course of it
 
@@ -243,7 +249,8 @@ class Run:
             setattr(self, name, None)
         gc.collect()
         # What coroutines do whose loop is closed is their own affair.
-        self.trace[before:] = sorted(line for line in self.trace[before:] if line.startswith("REPORT"))
+        reports = [line for line in self.trace[before:] if line.startswith("REPORT")]
+        self.trace[before:] = sorted(reports + self.late)
 
     # ---- Scripts
 
