@@ -564,3 +564,11 @@ def test_many_clients_at_once(run, loop, serving, path):
         await asyncio.sleep(0.01)
 
     run(main())
+
+
+@pytest.mark.parametrize("path", ["", b"", [], ()])
+def test_no_path_at_all(path):
+    from cloop.api import socketfile
+
+    with pytest.raises(IndexError):
+        socketfile.is_abstract(path)

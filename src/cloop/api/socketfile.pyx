@@ -8,6 +8,7 @@ asyncio's own files for harmless, and from here they would not.
 
 import os
 from asyncio.log import logger
+from operator import getitem
 from socket import AF_UNIX
 
 from cpython.exc cimport PyErr_SetFromErrnoWithFilenameObject
@@ -39,7 +40,8 @@ cdef object remove(object path):
 
 def is_abstract(path):
     """Whether it is a name that has no file. IndexError where it is empty, as in asyncio."""
-    return path[0] in (0, "\x00")
+    # Not path[0], which Cython takes from a list or tuple without a look at its length.
+    return getitem(path, 0) in (0, "\x00")
 
 
 def bind(sock, address):
