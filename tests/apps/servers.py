@@ -13,9 +13,17 @@ import pytest
 from tests.support import PATIENCE
 
 
+def is_installed(module: str) -> bool:
+    """Whether a module can be found; what it is a part of may be missing too."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def needs(*names: str) -> pytest.MarkDecorator:
     """Skip a test where one of the packages is not installed."""
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    missing = [name for name in names if not is_installed(name)]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 

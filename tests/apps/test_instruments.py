@@ -3,13 +3,14 @@
 They replace parts of asyncio for good, so each is used by a program of its own (tests/apps/instruments).
 """
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from .servers import is_installed
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,9 +90,7 @@ connect ECONNREFUSED 127.0.0.1:1
 
 def output_of(name: str, loop: str, module: str) -> str:
     """What a program prints, which must end well; skips the test where its tool is not installed."""
-    # One after the other: for what is in a package, find_spec() imports that.
-    package, _, rest = module.partition(".")
-    if importlib.util.find_spec(package) is None or (rest and importlib.util.find_spec(module) is None):
+    if not is_installed(module):
         pytest.skip(f"not installed: {module}")
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-m", f"tests.apps.instruments.{name}", loop],
