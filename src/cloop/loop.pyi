@@ -258,7 +258,7 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
     # ---- Files
 
     async def sendfile(
-        self,
+        loop,
         transport: asyncio.WriteTransport,
         file: IO[bytes],
         offset: int = 0,

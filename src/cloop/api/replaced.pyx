@@ -25,7 +25,7 @@ from cloop.transports.intake cimport Intake
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
 
-from cloop.api.streamio import SlottedReader, SlottedWriter, StreamReader, StreamWriter
+from cloop.api.streamio import SlottedReader, StreamReader, StreamWriter
 
 ctypedef int (*noticed_t)(PyObject *, PyObject *, PyObject *) except -1
 

@@ -313,8 +313,9 @@ def start(
 ):
     """Start a child, as Popen does with these arguments; returns a Start at once.
 
-    Numbers are -1, and the last three None, for nothing to be done. Raises OSError where there can be no child, or not in this way,
-    ValueError for a negative number in `pass_fds`, TypeError and OverflowError for what is no C int.
+    Numbers are -1, and the last three None, for nothing to be done. Raises OSError where there can be no
+    child, or not in this way, ValueError for a negative number in `pass_fds`, TypeError and
+    OverflowError for what is no C int.
     """
     cdef Start self = Start.__new__(Start)
     cdef cloop_start *laid

@@ -25,7 +25,7 @@ cdef class Handle:
         object origin
         object __weakref__
         bint cancelled_
-        uint32_t slot            # a timer's in its heap; here it takes no room, which would be of the next size
+        uint32_t slot            # a timer's in its heap: here, for as a field of its own it would take room
 
 # What call_soon_threadsafe returns where asyncio has it (3.14), under asyncio's private name, which its
 # repr shows: cancel() and cancelled() of another thread wait for the end of a callback that is running.

@@ -9,7 +9,6 @@ import warnings
 from asyncio import constants, selector_events, trsock
 from asyncio.log import logger
 
-cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from libc.errno cimport EBADF, EPERM
 from libc.stdint cimport uint32_t

@@ -76,7 +76,7 @@ cdef class Scratch:
         int grown_pipes        # how many pipes are larger by our doing; kept by transports/pipe
         # The class of the protocol that was set last, and what it is: servers have one.
         object protocol_class
-        unsigned int class_version # the interpreter's, which changes with the class; 0: not known
+        unsigned int class_version  # the interpreter's, which changes with the class; 0: not known
         bint buffered          # a BufferedProtocol
         bint streams           # that of asyncio's streams
         bint feeds             # of those, one that feeds a reader and does nothing else

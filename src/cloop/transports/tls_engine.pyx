@@ -539,7 +539,7 @@ uses_openssl, reason = _choose()
 
 
 def why_no_kernel_tls():
-    """Why no connection can leave its records to the kernel, as far as OpenSSL goes; an empty text if it can."""
+    """Why no connection can leave its records to the kernel, as far as OpenSSL goes; "" if it can."""
     if not uses_openssl:
         return "OpenSSL is not called directly"
     return "" if has_ktls else "it takes OpenSSL 3, and Linux"
