@@ -149,6 +149,8 @@ def test_tls_by_a_protocol_of_asyncio(run, impl):
             def _force_close(self, exc):
                 pass
 
+            abort = close
+
         class Server(asyncio.Protocol):
             def data_received(self, data):
                 received.set_result(data)

@@ -134,6 +134,8 @@ def test_times_of_a_connection_that_nobody_reads(calm, run):
             assert await reader.readexactly(5) == b"again"
             writer.close()
             await writer.wait_closed()
+            # Before 3.12 the server does not wait for its side.
+            await settle(20)
 
     run(main())
 

@@ -215,6 +215,8 @@ def kernel_tells(impl, loop):
 )
 def test_a_child_that_was_over_before_anybody_noticed(impl, steps, said):
     """There is no word of a subprocess that is still running, whatever the collector begins with."""
+    if not impl.is_cloop and not PY312:
+        pytest.skip("a thread waits for the child there, and may have reaped it by then")
     program = f"""
 import asyncio, gc, os, warnings, {impl.name} as impl
 warnings.simplefilter("always")

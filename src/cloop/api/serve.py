@@ -220,14 +220,14 @@ def bind_one(
         try:
             sock.bind(address)
         except OSError as exc:
-            error = bind_error(exc, address)
             if exc.errno == errno.EADDRNOTAVAIL and SKIPS_FOREIGN_ADDRESSES:
                 # IPv6 may be compiled in and switched off.
                 sock.close()
                 if loop.get_debug():
-                    logger.warning(error.strerror)
+                    logger.warning(bind_error(exc, address).strerror)
                 return None
-            raise error from None
+            # Not by way of a local name: the traceback refers to this frame.
+            raise bind_error(exc, address) from None
     except BaseException:
         sock.close()
         raise
