@@ -289,6 +289,10 @@ cdef class BaseLoop(Reactor):
 
     def _run_once(self):
         self.turn()
+        self._leave_task()
+
+    def _leave_task(self):
+        """No task is the current one any more, where a turn has not seen to it."""
         if self.current is not None:
             self.leave(self)
 

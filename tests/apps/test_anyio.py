@@ -36,6 +36,8 @@ def test_a_worker_thread_serves_one_task_after_the_other(run, started):
             assert await asyncio.create_task(to_thread.run_sync(str, number)) == str(number)
 
     run(main())
+    # The thread ends with that task, and tells the loop.
+    run(asyncio.sleep(0.05))
     assert len(started) == 1
 
 

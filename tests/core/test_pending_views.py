@@ -108,6 +108,7 @@ def test_a_turn_of_somebodys_own(loop):
             handle = loop._ready.popleft()
             if not handle._cancelled:
                 handle._run()
+                assert asyncio.current_task(loop) is None
     finally:
         asyncio._set_running_loop(None)
     assert task.result() == "result"

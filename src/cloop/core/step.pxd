@@ -17,6 +17,7 @@ cdef class Step:
     cdef:
         object owner
         run_t run        # NULL in one that Python made
+        object loop      # a Reactor, where somebody may run this outside of a turn; or None
 
 cdef Step new_step(object owner, run_t run)
 

@@ -30,6 +30,8 @@ cdef class Step:
     def __call__(self):
         if self.run != NULL:
             self.run(self.owner)
+            if self.loop is not None:
+                self.loop._leave_task()
 
     @property
     def __self__(self):
@@ -50,7 +52,9 @@ cdef Step new_step(object owner, run_t run):
 cdef Handle handle_of(object loop, object owner, run_t run):
     if isinstance(owner, Handle):
         return owner
-    return new_handle(loop, new_step(owner, run), (), None, False)
+    cdef Step step = new_step(owner, run)
+    step.loop = loop
+    return new_handle(loop, step, (), None, False)
 
 
 cdef run_t runner_of(object handle) noexcept:
