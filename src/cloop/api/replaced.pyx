@@ -104,7 +104,10 @@ def writer_replaced(writer):
 
 def pipe_replaced(pipe_protocol):
     """What a child's pipe delivers goes the whole way."""
-    process = pipe_protocol.proc._protocol
+    # Both are let go of when the pipe, or the child, is over: then nothing more is delivered.
+    process = getattr(pipe_protocol.proc, "_protocol", None)
+    if process is None:
+        return
     reader = process.stdout if pipe_protocol.fd == 1 else process.stderr
     intake = getattr(reader, "_intake", None)
     if intake is not None:
@@ -113,6 +116,9 @@ def pipe_replaced(pipe_protocol):
 
 def child_replaced(protocol):
     """What all its pipes deliver goes the whole way."""
+    if protocol._transport is None:
+        # As the pipes, above.
+        return
     for fd in (1, 2):
         pipe = protocol._transport.get_pipe_transport(fd)
         if pipe is not None and type(pipe.get_protocol()) is ReadSubprocessPipeProto:
