@@ -125,7 +125,7 @@ MODULES = [
     "transports/receiver.pyx",
     "transports/scratch.pyx",
     "transports/intake.pyx",
-    "transports/step.pyx",
+    "transports/readiness.pyx",
     "transports/base.pyx",
     "transports/buffers.pyx",
     "transports/stream.pyx",

@@ -53,7 +53,7 @@ from cloop.transports.addr cimport address_of
 from cloop.transports.base cimport would_block
 from cloop.transports.scratch cimport Scratch, copy_out, scratch_of
 from cloop.transports.sockets cimport make_socket
-from cloop.transports.step cimport drop_errors, has_ended, in_a_moment
+from cloop.transports.readiness cimport drop_errors, has_ended, in_a_moment
 
 cdef extern from *:
     # Its error is cleared: the socket's own method tells what is wrong with the argument.

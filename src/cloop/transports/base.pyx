@@ -40,7 +40,7 @@ from cloop.core.ring cimport unlink_node
 from cloop.transports.addr cimport local_address
 from cloop.transports.clients cimport attach, detach
 from cloop.transports.sockets cimport close_socket, is_socket
-from cloop.transports.step cimport drop_errors, in_a_moment
+from cloop.transports.readiness cimport drop_errors, in_a_moment
 
 cdef extern from *:
     # Returns NULL; declared as if it set nothing, so that the exception can be taken.

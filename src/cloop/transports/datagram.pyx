@@ -38,7 +38,7 @@ from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport Peer, new_peers, read_address
 from cloop.transports.base cimport error_from_errno, run_readable, would_block
 from cloop.transports.scratch cimport bytes_memory, copy_out, level_for, scratch_of, set_size
-from cloop.transports.step cimport drop_errors, has_ended, in_a_moment
+from cloop.transports.readiness cimport drop_errors, has_ended, in_a_moment
 
 cdef enum:
     # No packet of the internet is longer. Places are a little apart from multiples of that, or their

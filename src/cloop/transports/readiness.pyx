@@ -1,4 +1,4 @@
-"""What follows where readiness does not go away by itself; step.pxd is the manual."""
+"""What follows where readiness does not go away by itself; readiness.pxd is the manual."""
 
 from cloop.core.step cimport new_step
 
