@@ -269,9 +269,10 @@ def gather(*coros_or_futures, return_exceptions=False):
                 future._log_destroy_pending = False
             known[argument] = future
             outer.left += 1
-            if sees_done and future.done():
+            finished = future.done()
+            if finished and sees_done:
                 done.append(future)
-            elif is_own(future) and not future.done():
+            elif is_own(future) and not finished:
                 link(outer, future, run_gather)
             else:
                 future.add_done_callback(outer.on_done)
