@@ -95,7 +95,8 @@ cdef class Reactor:
         NoResult soon_threadsafe(self, object owner, run_t run) except NoResult.EXC
 
         # `given` is the same number as an object; None where nobody has it.
-        TimerHandle timer_at(self, double when, object given, object callback, tuple args, object context)
+        TimerHandle timer_given(self, object when, object callback, tuple args, object context)
+        TimerHandle timer_at(self, double when, object callback, tuple args, object context)
 
         NoResult turn(self) except NoResult.EXC
         ns_t until_first(self) except -1

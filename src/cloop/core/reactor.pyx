@@ -143,18 +143,19 @@ cdef class Reactor:
             raise TypeError("delay must not be None")
         if self.own_call_at:
             return self.call_at(self.time() + delay, callback, *args, context=context)
-        cdef object when = None
-        cdef double seconds
-        if (type(delay) is float or type(delay) is int) and not self.own_time:
+        cdef bint common = (type(delay) is float or type(delay) is int) and not self.own_time
+        cdef double seconds = 0
+        if common:
             seconds = <double>monotonic_ns() / 1e9 + seconds_of(delay)
         else:
             when = self.time() + delay
-            seconds = seconds_of(when)
         self.check_closed()
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_later")
-        return self.timer_at(seconds, when, callback, args, context)
+        if common:
+            return self.timer_at(seconds, callback, args, context)
+        return self.timer_given(when, callback, args, context)
 
     def call_at(self, when, callback, *args, context=None):
         """As call_later, at the time `when` in seconds of the loop's clock."""
@@ -164,9 +165,15 @@ cdef class Reactor:
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_at")
-        return self.timer_at(seconds_of(when), when, callback, args, context)
+        return self.timer_given(when, callback, args, context)
 
-    cdef TimerHandle timer_at(self, double when, object given, object callback, tuple args, object context):
+    cdef TimerHandle timer_given(self, object when, object callback, tuple args, object context):
+        cdef TimerHandle handle = self.timer_at(seconds_of(when), callback, args, context)
+        if type(when) is not float:
+            handle.given = when
+        return handle
+
+    cdef TimerHandle timer_at(self, double when, object callback, tuple args, object context):
         cdef bint untracked = self.leaves_untracked()
         cdef TimerHandle handle = new_timer(self, when, callback, args, context, untracked)
         if self.debug:
@@ -174,8 +181,6 @@ cdef class Reactor:
         # A time that is not a number has no place in an order; asyncio's heap would be broken by it.
         if isnan(when):
             raise ValueError("Invalid delay: NaN (not a number)")
-        if given is not None and type(given) is not float:
-            handle.given = given
         self.timers.push(handle, ns_from_seconds(when))
         if untracked:
             self.timers.any_untracked = True
