@@ -1,6 +1,7 @@
 """How the end of a child is noticed, wherever the loop runs and whatever the kernel grants."""
 
 import asyncio
+import contextvars
 import os
 import shutil
 import signal
@@ -300,3 +301,55 @@ def test_close_without_waitid(no_waitid, run):
 
     lost = None
     assert run(main()) == -signal.SIGKILL
+
+
+place = contextvars.ContextVar("place", default="nowhere")
+
+
+def test_each_end_is_told_in_the_context_of_its_start(impl, run):
+    class Protocol(asyncio.SubprocessProtocol):
+        def process_exited(self):
+            told.append(place.get())
+
+    async def start(name):
+        place.set(name)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.subprocess_exec(
+            Protocol, "sleep", "0.01", stdin=None, stdout=None, stderr=None
+        )
+        await transport._wait()
+        transport.close()
+
+    async def main():
+        await asyncio.gather(*(start(name) for name in ("here", "there", "elsewhere")))
+        while len(told) < 3:
+            await asyncio.sleep(0.001)
+
+    if not impl.is_cloop and not (PY312 and sys.platform.startswith("linux")):
+        pytest.skip("asyncio's threads tell it in an empty context")
+    told = []
+    run(main())
+    assert sorted(told) == ["elsewhere", "here", "there"]
+
+
+def test_each_end_is_told_in_the_context_of_its_start_by_a_thread(no_waitid, impl, run):
+    if not impl.is_cloop:
+        pytest.skip("asyncio's threads tell it in an empty context")
+    test_each_end_is_told_in_the_context_of_its_start(impl, run)
+
+
+def test_a_start_that_is_read_or_ended_too_early(loop_factory):
+    """A private object: whoever has it can't take the memory of a child that runs in it."""
+    spawn = pytest.importorskip("cloop.api.spawn")
+    if not spawn.CAN_SPAWN:
+        pytest.skip("children are started by subprocess here")
+    order = spawn.Order(["sleep", "60"], None, False, None, None)
+    start = spawn.start(order, True, (), -1, -1, -1, True, False, -1, -1, None, None, None)
+    try:
+        start.ended()
+        assert start.read() == b"" and start.read() == b""
+        start.ended()
+    finally:
+        os.kill(start.pid, signal.SIGKILL)
+        os.waitpid(start.pid, 0)
+    start.ended()

@@ -15,6 +15,7 @@ Derived in its rules and messages from CPython's asyncio/unix_events.py (PSF Lic
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import signal
 import subprocess
@@ -102,6 +103,8 @@ class Watch:
     def __init__(self, pid: int, exited: Exited) -> None:
         self.pid = pid
         self.exited = exited
+        # Where the child was started, whoever notices its end.
+        self.context = contextvars.copy_context()
 
     def send_signal(self, number: int) -> None:
         """Raises OSError, of which ProcessLookupError means that it is reaped."""
@@ -215,7 +218,8 @@ def some_ended(loop: Loop, number: int) -> None:
     for pid in loop._poller.take_ended():
         # Each in a callback of its own, as it may raise. It reaps there, in the loop's thread, where nobody
         # can send a signal in between.
-        loop.call_soon(waiting.pop(pid).tell)
+        watch = waiting.pop(pid)
+        loop.call_soon(watch.tell, context=watch.context)
     if not waiting:
         loop.remove_reader(number)
 
@@ -231,7 +235,7 @@ def wait_in_thread(loop: Loop, watch: Watch) -> None:
     else:
         exit_code = reap(watch.pid)
     try:
-        loop.call_soon_threadsafe(watch.tell, exit_code)
+        loop.call_soon_threadsafe(watch.tell, exit_code, context=watch.context)
     except RuntimeError:
         if watch.exit_code is None:
             watch.exit_code = reap(watch.pid) if exit_code is None else exit_code

@@ -22,9 +22,10 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.number cimport PyNumber_Index
-from libc.errno cimport EINTR, errno
+from libc.errno cimport EINTR, ESRCH, errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strlen
+from posix.signal cimport kill
 from posix.unistd cimport close, read
 
 from cloop._c.pyapi cimport PyUnicode_EncodeFSDefault
@@ -247,10 +248,12 @@ cdef class Start:
     def read(self):
         """What the child has reported of its failure, whose end is to be waited for; b"" if it has execed.
 
-        Once, when it can be read.
+        Once, when it can be read; b"" again later.
         """
         cdef char text[64]
         cdef ssize_t size
+        if self.report < 0:
+            return b""
         while True:
             size = read(self.report, text, sizeof(text))
             if size >= 0 or errno != EINTR:
@@ -259,12 +262,16 @@ cdef class Start:
         self.report = -1
         if size > 0:
             return text[:size]
-        self.free_block()
+        if size == 0:
+            # The child's end was closed, by exec or with the child.
+            self.free_block()
         return b""
 
     def ended(self):
-        """The child is over."""
-        self.free_block()
+        """The child is over and reaped."""
+        # Where it is not, its memory is left to it; so also where another process has its PID by now.
+        if self.running and kill(self.pid, 0) < 0 and errno == ESRCH:
+            self.free_block()
         if self.pidfd >= 0:
             close(self.pidfd)
             self.pidfd = -1
