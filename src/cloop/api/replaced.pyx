@@ -146,12 +146,13 @@ cdef int noticed(PyObject *owner, PyObject *attribute, PyObject *value) except -
     return 0
 
 
-def watch(kinds, names):
+cdef int watch(list kinds, names) except -1:
     """Have classes notice when one of these names is set on an instance."""
     for name in names:
         notice_name(name)
     for kind in kinds:
         let_notice(<PyTypeObject *>kind, noticed)
+    return 0
 
 
 # A slotted writer has its protocol and reader where drain() looks at them (api/streamio).
