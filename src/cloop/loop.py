@@ -13,6 +13,7 @@ from cloop.api import (
     asyncgens,
     connect,
     datagram,
+    deleted,
     dns,
     errors,
     executor,
@@ -67,7 +68,8 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
             self._note_overrides()
 
     def __delattr__(self, name):
-        super().__delattr__(name)
+        if not deleted.delete(self, Loop, name):
+            super().__delattr__(name)
         if name in OVERRIDABLE:
             self._note_overrides()
 
@@ -89,6 +91,9 @@ class Loop(BaseLoop, asyncio.AbstractEventLoop):
             self._executor_shutdown_called = True
             executor.shut_down(self, wait=False)
             self._default_executor = self._name_executor = None
+
+    def _timer_handle_cancelled(self, handle):
+        """Called by a TimerHandle of asyncio's own, of which the loop has none in its heap."""
 
     def _leave_to_parent(self):
         super()._leave_to_parent()

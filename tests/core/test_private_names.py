@@ -1,9 +1,11 @@
 """Names with an underscore that libraries read: they exist and tell the truth."""
 
 import asyncio
+import contextlib
 import signal
 import socket
 import threading
+from unittest import mock
 
 import pytest
 
@@ -273,3 +275,50 @@ def test_signals_by_the_self_pipe(loop):
     finally:
         signal.signal(signal.SIGUSR1, previous)
         signal.set_wakeup_fd(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("slow_callback_duration", 0.01),
+        ("_asyncgens", set()),
+        ("_clock_resolution", 0.5),
+        ("_closed", True),
+        ("_debug", True),
+        ("_exception_handler", print),
+        ("_executor_shutdown_called", True),
+        ("_selector", mock.Mock()),
+        ("_signal_handlers", {}),
+        ("_task_factory", print),
+    ],
+)
+def test_patched_for_a_while(loop, loop_factory, name, value):
+    """mock.patch.object() deletes an attribute at its end and looks whether it is still there."""
+    with contextlib.closing(loop_factory()) as other:
+        before = getattr(loop, name)
+        with mock.patch.object(loop, name, value):
+            with mock.patch.object(loop, name, value), mock.patch.object(other, name, value):
+                pass
+            assert getattr(loop, name) == value
+        assert getattr(loop, name) == before
+        assert getattr(other, name) is not value
+        delattr(loop, name)
+        assert not hasattr(loop, name) and hasattr(other, name)
+        with pytest.raises(AttributeError):
+            delattr(loop, name)
+        setattr(loop, name, before)
+        assert getattr(loop, name) == before
+    loop.run_until_complete(asyncio.sleep(0))
+
+
+def test_deleted_in_debug_mode(impl, loop):
+    if not impl.is_cloop:
+        pytest.skip("asyncio's loop ends with an AttributeError")
+    loop.set_debug(True)
+    del loop.slow_callback_duration
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.slow_callback_duration = 0.1
+
+
+def test_a_timer_of_asyncios_own_class(loop):
+    asyncio.TimerHandle(loop.time() + 1, print, (), loop).cancel()
