@@ -5,11 +5,14 @@ import contextlib
 import contextvars
 import subprocess
 import sys
+import textwrap
 import threading
+import types
 
 import pytest
 
 from tests.support import run_for, run_turn
+from tests.system.processes import run_python
 
 variable = contextvars.ContextVar("variable", default="default")
 
@@ -169,3 +172,128 @@ def test_timers_have_a_method_of_their_own(loop):
         del asyncio.events.TimerHandle._run
     assert timer in handles
     assert other not in handles
+
+
+# ---- By what is no plain function, and otherwise
+
+
+class Proxy:
+    """As of wrapt and others: it passes on what is asked of the function, and binds as one."""
+
+    def __init__(self, function, handles):
+        self.function = function
+        self.handles = handles
+
+    def __getattr__(self, name):
+        return getattr(self.function, name)
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __call__(self, handle):
+        self.handles.append(handle)
+        return self.function(handle)
+
+
+def test_by_an_object_that_passes_attributes_on(loop, monkeypatch):
+    handles = []
+    with monkeypatch.context() as patch:
+        proxy = Proxy(asyncio.Handle._run, handles)
+        assert proxy.__globals__ is vars(asyncio.events)
+        patch.setattr(asyncio.Handle, "_run", proxy)
+        scheduled = loop.call_soon(int)
+        timer = loop.call_later(0, int)
+        run_for(loop, 0.001)
+    assert scheduled in handles
+    assert timer in handles
+    handles.clear()
+    loop.call_soon(int)
+    run_turn(loop)
+    assert handles == []
+
+
+def test_by_wrapt(loop, monkeypatch):
+    wrapt = pytest.importorskip("wrapt")
+    handles = []
+
+    def wrapper(wrapped, instance, args, kwargs):
+        handles.append(instance)
+        return wrapped(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.Handle, "_run", wrapt.FunctionWrapper(asyncio.Handle._run, wrapper))
+        scheduled = loop.call_soon(int)
+        run_turn(loop)
+    assert scheduled in handles
+
+
+def test_by_other_code_in_the_same_function(loop):
+    """The class does not change then."""
+    function = asyncio.Handle._run
+    original = function.__code__
+    handles = function.handles = []
+
+    def run(self):
+        Handle._run.handles.append(self)  # noqa: F821  # its globals are those of asyncio's module
+        self._context.run(self._callback, *self._args)
+
+    try:
+        run_turn(loop)
+        function.__code__ = run.__code__
+        first = loop.call_soon(int)
+        run_turn(loop)
+        assert first in handles
+        function.__code__ = original
+        handles.clear()
+        loop.call_soon(int)
+        run_turn(loop)
+        assert handles == []
+        function.__code__ = run.__code__
+        again = loop.call_soon(int)
+        run_turn(loop)
+        assert again in handles
+    finally:
+        function.__code__ = original
+        del function.handles
+
+
+REPLACED_FIRST = """
+    import asyncio, sys
+    original = asyncio.Handle._run
+    handles = []
+
+    class Proxy:
+        def __getattr__(self, name):
+            return getattr(original, name)
+
+        def __get__(self, instance, owner=None):
+            return self if instance is None else lambda: self(instance)
+
+        def __call__(self, handle):
+            handles.append(handle)
+            original(handle)
+
+    asyncio.Handle._run = Proxy()
+    import cloop
+
+    def turn(loop):
+        handles.clear()
+        loop.call_soon(int)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        return len(handles)
+
+    loop = {}.new_event_loop()
+    counts = [turn(loop)]
+    asyncio.Handle._run = original
+    counts.append(turn(loop))
+    asyncio.Handle._run = Proxy()
+    counts.append(turn(loop))
+    loop.close()
+    print(*counts)
+"""
+
+
+def test_before_cloop_was_imported(impl, tmp_path):
+    program = textwrap.dedent(REPLACED_FIRST).format(impl.name)
+    assert run_python("-W", "ignore", "-c", program, cwd=tmp_path).stdout == "2 0 2\n"

@@ -34,18 +34,24 @@ cdef bint is_replaced() except -1
 cdef extern from *:
     """
     #define cloop_version_of(type) (((PyTypeObject *)(type))->tp_version_tag)
+    #define cloop_code_of(function) (&((PyFunctionObject *)(function))->func_code)
     """
     unsigned int cloop_version_of(PyObject *type)
+    PyObject **cloop_code_of(PyObject *function)
 
 # asyncio.TimerHandle, and what the interpreter has given it when we looked last: another number, or 0,
 # whenever a class changes or one that it is derived from.
 cdef PyObject *timer_type
 cdef unsigned int known_version
 cdef bint replaced
+# Where asyncio's function has its code, which may be replaced without a change of the class; and which code
+# that was when we looked last.
+cdef PyObject **code_of_run
+cdef PyObject *known_code
 
 cdef inline bint may_be_replaced() noexcept:
-    """False where is_replaced() would be, at the cost of a look at two numbers."""
-    return cloop_version_of(timer_type) != known_version or replaced
+    """False where is_replaced() would be, at the cost of a look at a few numbers."""
+    return cloop_version_of(timer_type) != known_version or replaced or code_of_run[0] != known_code
 
 # Runs a handle that is not cloop's.
 cdef NoResult run_foreign(object handle) except NoResult.EXC

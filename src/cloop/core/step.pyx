@@ -1,9 +1,11 @@
 """Step, and handles for entries that have none; step.pxd is the manual."""
 
 from asyncio import events
+from types import FunctionType
 
 from cpython.object cimport PyObject
 
+from cloop._c.pyapi cimport Py_INCREF
 from cloop.core.handle cimport (
     _ThreadSafeHandle,
     keep_context,
@@ -22,6 +24,14 @@ cdef object timer_class = events.TimerHandle
 timer_type = <PyObject *>timer_class
 known_version = UNKNOWN
 replaced = False
+
+# asyncio's own function with its code, from when it was first seen. Who replaced it before cloop was
+# imported may give it back, so it is looked for until it is found.
+cdef object own_run = None
+cdef PyObject *own_code = NULL
+cdef PyObject *nothing = NULL
+code_of_run = &nothing
+known_code = NULL
 
 
 cdef class Step:
@@ -64,17 +74,42 @@ cdef run_t runner_of(object handle) noexcept:
 
 
 cdef bint is_replaced() except -1:
-    global known_version, replaced
-    if cloop_version_of(timer_type) != known_version:
-        replaced = is_own(handle_type._run) or is_own(timer_class._run)
+    global known_version, known_code, replaced
+    if cloop_version_of(timer_type) != known_version or code_of_run[0] != known_code:
+        find_own()
+        known_code = code_of_run[0]
+        replaced = not (is_own(handle_type._run) and is_own(timer_class._run))
         # The look-up has given it a number, unless the interpreter has run out of them.
         known_version = cloop_version_of(timer_type) or UNKNOWN
     return replaced
 
 
-cdef bint is_own(object method) except -1:
-    """Whether it is not a function of asyncio's own module."""
-    return getattr(method, "__globals__", None) is not vars(events)
+cdef bint is_own(object method) noexcept:
+    """Whether it is asyncio's own function, as asyncio made it. A proxy of it has its attributes, too."""
+    return own_run is not None and method is own_run and code_of_run[0] == own_code
+
+
+cdef object find_own():
+    """Keep asyncio's own function if it is to be found, and its code."""
+    global own_run, code_of_run, own_code
+    method = handle_type._run
+    if own_run is not None or type(method) is not FunctionType or not is_asyncios(method.__code__):
+        return
+    code = method.__code__
+    # Never freed, so that no other code has its address.
+    Py_INCREF(<PyObject *>code)
+    own_code = <PyObject *>code
+    own_run = method
+    code_of_run = cloop_code_of(<PyObject *>method)
+
+
+cdef bint is_asyncios(object code) except -1:
+    """Whether it was compiled as that method, in asyncio's file."""
+    neighbour = events.AbstractEventLoop.close.__code__
+    return code.co_filename == neighbour.co_filename and code.co_qualname == "Handle._run"
+
+
+find_own()
 
 
 cdef NoResult run_replaced(object handle) except NoResult.EXC:
