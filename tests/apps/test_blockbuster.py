@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from tests.support import settle
+from tests.support import settle, tcp_pair
 
 # Here, for its first import may leave a descriptor open.
 pytest.importorskip("blockbuster")
@@ -78,6 +78,76 @@ def test_unix_datagrams(watched, removes, tmp_path):
             )
             transport.close()
             await settle()
+
+    watched(main())
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file that is opened before blockbuster looks."""
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789" * 100_000)
+    with path.open("rb") as opened:
+        yield opened
+
+
+def test_sock_sendfile(watched, file):
+    left, right = tcp_pair()
+
+    async def receive(loop):
+        received = 0
+        while received < 999_995:
+            received += len(await loop.sock_recv(right, 100_000))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        sending = loop.sock_sendfile(left, file, 5, fallback=False)
+        return await asyncio.gather(sending, receive(loop))
+
+    with left, right:
+        assert watched(main()) == [999_995, None]
+
+
+def test_sendfile(watched, file):
+    async def main():
+        outcomes = []
+
+        async def send(reader, writer):
+            loop = asyncio.get_running_loop()
+            sending = loop.sendfile(writer.transport, file, fallback=False)
+            outcomes.extend(await asyncio.gather(sending, return_exceptions=True))
+            writer.close()
+
+        server = await asyncio.start_server(send, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        received = await reader.read()
+        assert (len(received), outcomes) == (1_000_000, [1_000_000])
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    watched(main())
+
+
+def test_aiohttps_file_response(watched, file):
+    """aiohttp calls loop.sendfile(), with files that it has opened in a thread."""
+    aiohttp = pytest.importorskip("aiohttp")
+    web = pytest.importorskip("aiohttp.web")
+
+    async def answer(request):
+        return web.FileResponse(file.name)
+
+    async def main():
+        app = web.Application()
+        app.router.add_get("/", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/") as response:
+            assert len(await response.read()) == 1_000_000
+        await runner.cleanup()
 
     watched(main())
 

@@ -18,7 +18,7 @@ from asyncio.base_events import BaseEventLoop
 from asyncio.exceptions import SendfileNotAvailableError
 from typing import IO, TYPE_CHECKING, Any
 
-from cloop.api import sockio
+from cloop.api import socketfile, sockio
 from cloop.transports.tls import TlsTransport
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ async def sock_sendfile_native(
         while True:
             block = min(count - total if count else size, MAX_BLOCK)
             try:
-                sent = os.sendfile(sock.fileno(), fileno, offset + total, block)
+                sent = socketfile.sendfile(sock.fileno(), fileno, offset + total, block)
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError as exc:

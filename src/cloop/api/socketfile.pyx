@@ -1,9 +1,12 @@
-"""The file that a unix socket is bound to: by system calls of our own.
+"""Files: sendfile(2), and the file that a unix socket is bound to, by system calls of our own.
 
-A server's file is looked at when the loop has bound it, or could not, and when it closes. By then the kernel
+Tools that report whoever calls os.sendfile() or os.stat() on a loop's thread take a call from asyncio's own
+files for harmless, and from here they would not. It is as harmless: the loop's sockets do not block. A
+server's file is looked at when the loop has bound it, or could not, and when it closes. By then the kernel
 has the file at hand, for bind(2) has looked the path up: so the calls do not wait for a disk, and no
-thread is started for them. Tools that report whoever calls os.stat() on a loop's thread take a call from
-asyncio's own files for harmless, and from here they would not.
+thread is started for them.
+
+sendfile() is derived from CPython's Modules/posixmodule.c (PSF License Agreement).
 """
 
 import os
@@ -11,9 +14,30 @@ from asyncio.log import logger
 from operator import getitem
 from socket import AF_UNIX
 
-from cpython.exc cimport PyErr_SetFromErrnoWithFilenameObject
+from cpython.exc cimport PyErr_SetFromErrno, PyErr_SetFromErrnoWithFilenameObject
+from libc.errno cimport EINTR, errno
 from posix.stat cimport S_ISSOCK, stat, struct_stat
+from posix.types cimport off_t
 from posix.unistd cimport unlink
+
+from cloop._c.pyapi cimport PyErr_CheckSignals
+
+cdef extern from "sendfile.h" nogil:
+    ssize_t sendfile_at "cloop_sendfile"(int out, int fd, off_t offset, size_t count)
+
+
+def sendfile(int out, int fd, offset, Py_ssize_t count):
+    """os.sendfile(): send up to `count` bytes of a file to a socket. Returns how many. Raises OSError."""
+    cdef off_t position = offset
+    cdef ssize_t sent
+    while True:
+        with nogil:
+            sent = sendfile_at(out, fd, position, count)
+        if sent >= 0:
+            return sent
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
+        PyErr_CheckSignals()
 
 
 cdef struct_stat look_at(object path) except *:
