@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from tests.support import run_turn
+from tests.support import run_turn, running_thread
 
 
 class VirtualClock:
@@ -111,8 +111,14 @@ def test_without_a_time_out_where_nothing_is_scheduled(loop):
         return original(timeout)
 
     loop._selector.select = select
-    threading.Timer(0.01, loop.call_soon_threadsafe, (loop.stop,)).start()
-    loop.run_forever()
+
+    def stop():
+        while None not in timeouts:
+            time.sleep(0.001)
+        loop.call_soon_threadsafe(loop.stop)
+
+    with running_thread(stop):
+        loop.run_forever()
     assert None in timeouts
     del loop._selector.select
 

@@ -64,7 +64,6 @@ def plain(text: str) -> str:
     # How functions hear of futures is their own affair.
     text = re.sub(r" cb=\[.*?\](?=[ >])", "", text)
     text = re.sub(r"in callback .*", "in callback", text)
-    text = re.sub(r"<(Operation|ShieldedFuture) ", "<Future ", text)
     return re.sub(r"\b(cloop|asyncio|_asyncio)(\.\w+)*\.", "", text)
 
 

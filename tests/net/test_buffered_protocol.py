@@ -1,6 +1,7 @@
 """BufferedProtocol: data goes straight into the protocol's own buffer."""
 
 import asyncio
+import os
 import random
 import socket
 
@@ -249,3 +250,40 @@ def test_methods_that_are_replaced_on_the_protocol(run, factory):
 
     expected = b"other" if factory is Recorder else 5
     assert run(main()) == ([expected], b"firstthird")
+
+
+@pytest.mark.skipif(not PY312, reason="__release_buffer__ is new in 3.12")
+def test_a_buffer_whose_release_calls_the_system(run):
+    """What recv() has said counts, and not what a call since has."""
+
+    class Buffer:
+        def __init__(self):
+            self.memory = bytearray(8)
+
+        def __len__(self):
+            return len(self.memory)
+
+        def __buffer__(self, flags):
+            return memoryview(self.memory)
+
+        def __release_buffer__(self, view):
+            view.release()
+            assert not os.path.exists("/no/such/file")
+
+    class Own(Buffered):
+        def get_buffer(self, sizehint):
+            self.buffer = Buffer()
+            return self.buffer
+
+        def buffer_updated(self, nbytes):
+            self.data += self.buffer.memory[:nbytes]
+
+    async def main():
+        async with with_raw_peer(Own) as (protocol, peer):
+            for data in (b"12345678", b"abcdefgh"):
+                # All of the buffer, so that there is another recv().
+                peer.send(data)
+                await wait_until(lambda data=data: protocol.data.endswith(data))
+            assert not protocol.lost.done()
+
+    run(main())

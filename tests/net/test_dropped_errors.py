@@ -90,8 +90,6 @@ def no_program(loop, _):
 def test_the_frame_that_asked_is_gone(impl, loop, run, call):
     if not impl.is_cloop:
         pytest.skip("asyncio keeps it, until the collector runs")
-    if call in (race, race_and_bind_fails) and not PY314:
-        pytest.skip("it is asyncio that runs the race, and before 3.14 its frames are kept")
 
     async def ask():
         mark = Mark()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 import time
@@ -326,5 +327,21 @@ def test_a_unix_socket_that_is_shut_down(calm, run, tmp_path):
                 async with calm():
                     sock.shutdown(socket.SHUT_RD)
                 assert protocol.data == []
+
+    run(main())
+
+
+def test_a_listening_socket_that_accepts_no_more(calm, run, reports):
+    """Somebody has shut it down by a duplicate: accept() fails, and goes on to."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        async with calm():
+            with socket.socket(fileno=os.dup(server.sockets[0].fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
+            await wait_until(lambda: reports)
+        assert isinstance(reports.take_one()["exception"], OSError)
+        server.close()
 
     run(main())

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from tests.support import settle, tcp_pair
+from tests.support import settle, tcp_pair, wait_until
 
 from .protocols import Echo, Recorder, drop
 from .tls import NAME, PEM, Peer, client_context, only, server_context, tls_connected, with_tls_peer
@@ -385,3 +385,34 @@ def test_started_over_tcp(loop, run, server_side):
             return await new.lost
 
     assert run(asyncio.wait_for(main(), 10)) is None
+
+
+def test_a_server_whose_factory_returns_none(run, loop, reports):
+    """The handshake takes its time, and its end is reported."""
+
+    async def main():
+        server = await loop.create_server(lambda: None, "127.0.0.1", 0, ssl=server_context())
+        address = server.sockets[0].getsockname()
+        _, protocol = await loop.create_connection(
+            Recorder, *address, ssl=client_context(), server_hostname=NAME
+        )
+        await protocol.lost
+        await wait_until(lambda: reports)
+        server.close()
+
+    run(main())
+    assert {type(report["exception"]) for report in reports.take()} == {AttributeError}
+
+
+def test_a_server_whose_factory_returns_none_and_a_client_that_says_nothing(run, loop, reports):
+    async def main():
+        server = await loop.create_server(
+            lambda: None, "127.0.0.1", 0, ssl=server_context(), ssl_handshake_timeout=0.05
+        )
+        _, protocol = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
+        await protocol.lost
+        server.close()
+
+    run(main())
+    # Of what asyncio does to None once the connection is lost.
+    reports.take()

@@ -86,3 +86,22 @@ def test_of_a_subclass(run_program):
         """
     )
     assert errors == ""
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        ("keep = loop.create_future(); keep.set_exception(ValueError('unseen'))", "ValueError: unseen"),
+        (
+            "keep = loop.create_task(asyncio.sleep(1000)); loop.run_until_complete(asyncio.sleep(0))",
+            "Task was destroyed but it is pending!",
+        ),
+    ],
+    ids=["a future", "a task"],
+)
+def test_what_is_left_with_it_is_reported_in_development_mode(impl, program, tmp_path, left, told):
+    result = run_python("-X", "dev", program(f"loop = impl.new_event_loop(); {left}"), cwd=tmp_path)
+    assert told in result.stderr
+    assert "Object created at" in result.stderr and "Logging error" not in result.stderr
+    if impl.is_cloop:
+        assert not any(trouble in result.stderr for trouble in TROUBLE)

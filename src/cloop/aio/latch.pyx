@@ -317,6 +317,10 @@ cdef class ShieldedFuture(Future):
             forget_awaited(self.inner, self.awaiting)
 
 
+# asyncio's is a plain Future, and so is called in reprs and reports.
+(<PyTypeObject *>ShieldedFuture).tp_name = "cloop.aio.latch.Future"
+
+
 cdef NoResult run_outer_done(object owner) except NoResult.EXC:
     cdef ShieldedFuture self = <ShieldedFuture>owner
     try:

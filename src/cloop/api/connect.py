@@ -176,8 +176,9 @@ async def open_any(
     try:
         if delay is not None:
             attempts = [lambda info=info: open_one(loop, errors, info, local_infos) for info in infos]
-            # Not unpacked: what else it returns refers to the exceptions.
-            sock = (await staggered.staggered_race(attempts, delay, loop=loop))[0]
+            sock, _, raised = await staggered.staggered_race(attempts, delay, loop=loop)
+            # The exceptions' tracebacks refer to the frames that have this list.
+            raised.clear()
         else:
             for info in infos:
                 try:

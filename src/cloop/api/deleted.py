@@ -1,7 +1,7 @@
 """Attributes of a loop that were deleted.
 
-asyncio's loops keep theirs in the instance's dict. `mock.patch.object(loop, name, value)` sets one, and at its
-end deletes it, and sets it again to what it was before if there is none then. What the engine keeps in C
+asyncio's loops keep theirs in the instance's dict. `mock.patch.object(loop, name, value)` sets one, and at
+its end deletes it, and sets it again to what it was before if there is none then. What the engine keeps in C
 can't be taken out of it: such an attribute is hidden, and the engine goes on with the value that it had last.
 """
 

@@ -40,18 +40,23 @@ def format_context(context: ErrorContext, current_handle: Handle | None) -> Iter
             continue
         value = context[key]
         if key == "source_traceback":
-            value = (
-                "Object created at (most recent call last):\n"
-                + "".join(traceback.format_list(value)).rstrip()
-            )
+            value = f"Object created at (most recent call last):\n{format_stack(value)}"
         elif key == "handle_traceback":
-            value = (
-                "Handle created at (most recent call last):\n"
-                + "".join(traceback.format_list(value)).rstrip()
-            )
+            value = f"Handle created at (most recent call last):\n{format_stack(value)}"
         else:
-            value = repr(value)
+            try:
+                value = repr(value)
+            except ImportError:  # as in format_stack()
+                value = object.__repr__(value)
         yield f"{key}: {value}"
+
+
+def format_stack(stack: traceback.StackSummary) -> str:
+    """The stack as in a traceback; without its lines of source once the interpreter ends and can't find them."""
+    try:
+        return "".join(traceback.format_list(stack)).rstrip()
+    except ImportError:
+        return "\n".join(f'  File "{at.filename}", line {at.lineno}, in {at.name}' for at in stack)
 
 
 def default_exception_handler(loop: Loop, context: ErrorContext) -> None:

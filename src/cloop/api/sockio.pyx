@@ -23,7 +23,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SI
 from cpython.exc cimport PyErr_Clear, PyErr_SetFromErrno
 from cpython.long cimport PyLong_AsSsize_t, PyLong_CheckExact
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
@@ -136,6 +136,10 @@ cdef class Operation(Future):
         """Whether it is the one that the table has: a later one takes the place of an earlier."""
         cdef WatchTable table = self.engine.watches
         return table.owners[3 * self.fd + (self.direction >> 1)] is self
+
+
+# asyncio's is a plain Future, and so is called in reprs and reports.
+(<PyTypeObject *>Operation).tp_name = "cloop.api.sockio.Future"
 
 
 cdef Operation new_operation(Reactor loop, object sock, attempt_t attempt):

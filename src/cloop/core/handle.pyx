@@ -108,7 +108,8 @@ cdef class Handle:
         stack = self._source_traceback
         if stack:
             frame = stack[len(stack) - 1]
-            info.append(f"created at {frame[0]}:{frame[1]}")
+            # Not by index, which reads the file: the interpreter may be at its end, where that fails.
+            info.append(f"created at {frame.filename}:{frame.lineno}")
         return info
 
     def __repr__(self):

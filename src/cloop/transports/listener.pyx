@@ -9,7 +9,6 @@ import socket
 from asyncio import constants, trsock
 from asyncio.log import logger
 
-from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport (
     EAGAIN,
     ECONNABORTED,
@@ -27,6 +26,7 @@ from cloop._c.socket cimport cloop_accept, sockaddr_storage
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ
 from cloop.transports.addr cimport address_of
+from cloop.transports.base cimport error_from_errno
 from cloop.transports.nodelay cimport set_no_delay
 from cloop.transports.sockets cimport make_socket
 from cloop.transports.stream cimport StreamTransport
@@ -122,21 +122,19 @@ cdef class Listener:
         return NoResult.OK
 
     cdef NoResult refused(self) except NoResult.EXC:
-        """accept() failed: where the system has run out of something, wait until it has again."""
+        """accept() failed: try again later, when the system may have again what it has run out of."""
         cdef bint exhausted = errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM)
-        try:
-            PyErr_SetFromErrno(OSError)
-        except OSError as exc:
-            if not exhausted:
-                raise
-            self.loop.call_exception_handler({
-                "message": "socket.accept() out of system resource",
-                "exception": exc,
-                "socket": TransportSocket(self.sock),
-            })
+        cdef object error = error_from_errno()
         # The descriptor stays readable, so watching on would spin.
         self.stop()
         self.loop.call_later(constants.ACCEPT_RETRY_DELAY, self._listen_again)
+        if not exhausted:
+            raise error
+        self.loop.call_exception_handler({
+            "message": "socket.accept() out of system resource",
+            "exception": error,
+            "socket": TransportSocket(self.sock),
+        })
         return NoResult.OK
 
     cdef NoResult admit(self, int fd, const sockaddr *address,

@@ -8,6 +8,7 @@ import sys
 from asyncio import constants
 from asyncio.log import logger
 
+cimport libc.errno as c_errno
 from cpython.buffer cimport PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
@@ -184,11 +185,15 @@ cdef class StreamTransport(BaseTransport):
         """One recv into the protocol's buffer: how much came, 0 if that was all for now."""
         cdef Py_buffer view
         cdef ssize_t n
+        cdef int error
         if not view_buffer(self, protocol, &view):
             return 0
         size[0] = view.len
         n = recv(self.live_fd(), view.buf, view.len, 0)
+        error = c_errno.errno
+        # May run code in Python.
         PyBuffer_Release(&view)
+        c_errno.errno = error
         if n == 0:
             self.read_eof()
         elif n < 0:
