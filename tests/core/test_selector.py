@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import selectors
-import threading
 import time
 from unittest import mock
 

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from tests.support import PY314, unused_port
+from tests.support import unused_port
 
 UNKNOWN = ("192.0.2.1", 0)  # no address of this machine
 

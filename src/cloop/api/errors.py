@@ -52,7 +52,7 @@ def format_context(context: ErrorContext, current_handle: Handle | None) -> Iter
 
 
 def format_stack(stack: traceback.StackSummary) -> str:
-    """The stack as in a traceback; without its lines of source once the interpreter ends and can't find them."""
+    """The stack as in a traceback; without lines of source once the interpreter ends and finds none."""
     try:
         return "".join(traceback.format_list(stack)).rstrip()
     except ImportError:

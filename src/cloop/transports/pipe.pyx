@@ -448,12 +448,11 @@ cdef class WritePipeTransport(PipeTransport):
         cdef iovec vector[MAX_PIECES]
         cdef size_t offered = 0
         cdef ssize_t written
-        cdef list offered_pieces
         cdef int n
         if self.queued:
             n = self.gather(vector, &offered)
             # The call may give up the GIL, and another thread then abort(): the pieces stay for its time.
-            offered_pieces = None if self.kind == SOCKET else self.pieces[self.first:self.first + n]
+            _kept = None if self.kind == SOCKET else self.pieces[self.first:self.first + n]
             written = self.write_some(vector, n)
             if self.losing or not self.queued:
                 return NoResult.OK
