@@ -9,7 +9,7 @@ Ways to use it:
 
 import sys
 
-from cloop import _settings  # noqa: F401  # first, since it may refuse what the environment says
+from cloop import _beside, _settings  # noqa: F401  # first: what they see to is for the others
 from cloop._version import __version__
 from cloop.aio.combinators import (
     ALL_COMPLETED,

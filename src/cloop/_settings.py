@@ -8,6 +8,8 @@ import os
 import sys
 from typing import NoReturn
 
+from cloop._beside import runs_the_command
+
 # Each variable, with its values and what they mean. The first value is the default; an empty one is none.
 VARIABLES = {
     "CLOOP_STREAMS": {
@@ -28,15 +30,6 @@ def refuse(problem: str) -> NoReturn:
         print(f"python -m cloop: error: {problem}", file=sys.stderr)
         sys.exit(2)
     raise ValueError(problem)
-
-
-def runs_the_command() -> bool:
-    """Whether this is the import at the beginning of `python -m cloop`."""
-    # While -m looks for its module, that is what stands in sys.argv for it.
-    if getattr(sys, "argv", [])[:1] != ["-m"]:
-        return False
-    module = sys.orig_argv[-len(sys.argv)]
-    return module == __package__ or (module.startswith("-") and module.endswith(f"m{__package__}"))
 
 
 def read(name: str) -> str:

@@ -8,19 +8,20 @@ module. Under `python -m cloop` the loop belongs to that description.
 import sys
 import types
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from cloop import notice, runner
+from cloop import _beside, notice, runner
 
 SPAWN = "multiprocessing.spawn"
 
-# What a child runs when it reads its description. It has not set its sys.path by then.
+# What a child runs when it reads its description. It has not set its sys.path by then. What the program has
+# beside it comes last, for the modules that cloop imports may have names of its.
 BEGINNING = """
 import sys
-sys.path = path
+sys.path = [place for place in path if place not in beside] + beside
 from cloop.children import make_default_here_and_below
+sys.path = path
 make_default_here_and_below(told)
 """
 
@@ -32,7 +33,7 @@ class Beginning:
         self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return exec, (BEGINNING, {"path": self.path, "told": notice.was_told()})
+        return exec, (BEGINNING, {"path": self.path, "beside": _beside.programs, "told": notice.was_told()})
 
 
 def describe_loop(spawn: types.ModuleType) -> None:
@@ -47,8 +48,11 @@ def describe_loop(spawn: types.ModuleType) -> None:
     spawn.get_preparation_data = get_preparation_data  # type: ignore[attr-defined]
 
 
-class WaitForSpawn(MetaPathFinder):
-    """Sees to multiprocessing.spawn once a program imports it: most programs don't."""
+class WaitForSpawn:
+    """Sees to multiprocessing.spawn once a program imports it: most programs don't.
+
+    As importlib.abc.MetaPathFinder, whose module imports `random` and others before the program does.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None

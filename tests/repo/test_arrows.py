@@ -9,7 +9,7 @@ pytestmark = needs_source
 
 # Lowest first. A room is a folder or a few modules of the top folder.
 ROOMS = (
-    ("_c", "_settings", "_version"),
+    ("_beside", "_c", "_settings", "_version"),
     ("poll",),
     ("core",),
     ("aio",),

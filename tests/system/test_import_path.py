@@ -135,6 +135,77 @@ def test_a_file_beside_the_script_hides_nothing_then(python, programs):
     assert json.loads(stdout)[2] == "beside the program"
 
 
+# Modules that cloop's command might need, or something that it imports.
+USED = (
+    "argparse",
+    "pkgutil",
+    "random",
+    "tempfile",
+    "gettext",
+    "email",
+    "json",
+    "platform",
+    "bisect",
+    "shutil",
+)
+LOOK_BESIDE = """
+    import asyncio, sys, {names}
+
+    async def main():
+        print(*(getattr(module, "origin", module.__name__) for module in [{names}]))
+
+    if __name__ == "__main__":
+        asyncio.run(main())
+        if sys.argv[1:]:
+            import multiprocessing
+            multiprocessing.set_start_method("spawn")
+            child = multiprocessing.Process(target=print, args=("child",))
+            child.start()
+            child.join()
+"""
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """A directory with a program, and with modules of its own that it imports."""
+    for name in USED:
+        (tmp_path / f"{name}.py").write_text(NEIGHBOUR)
+    (tmp_path / "program.py").write_text(textwrap.dedent(LOOK_BESIDE).format(names=", ".join(USED)))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "program", [["program.py"], ["-m", "program"], ["-c", "from program import *; asyncio.run(main())"]]
+)
+def test_neighbours_are_the_programs_alone(python, crowded, program):
+    plain = run(python, [], program, crowded, {})
+    assert run(python, [], ["-m", "cloop", *program], crowded, {}) == plain
+    assert plain == (" ".join(["beside the program"] * len(USED)) + "\n", "", 0)
+
+
+@pytest.mark.parametrize("options", [["--info"], ["--version"], ["--help"], ["--no-such-option"]], ids=str)
+def test_neighbours_are_not_the_commands(python, crowded, options):
+    code = 2 if options == ["--no-such-option"] else 0
+    _, stderr, returncode = run(python, [], ["-m", "cloop", *options], crowded, {})
+    assert returncode == code, stderr
+    assert "Traceback" not in stderr
+
+
+def test_neighbours_and_a_child(python, tmp_path):
+    (tmp_path / "typing.py").write_text("raise ImportError('beside the program')")
+    (tmp_path / "program.py").write_text(textwrap.dedent(LOOK_BESIDE).format(names="os"))
+    for options in ([], ["-m"]):
+        command = ["-m", "cloop", *options, "program" if options else "program.py", "spawn"]
+        assert run(python, [], command, tmp_path, {}) == ("os\nchild\n", "", 0)
+
+
+def test_cloop_itself_in_the_current_directory(python, crowded):
+    """As of who works on it."""
+    (crowded / "cloop").symlink_to(Path(cloop.__file__).resolve().parent)
+    stdout, stderr, _ = run(python, [], ["-S", "-m", "cloop", "program.py"], crowded, {})
+    assert stdout == " ".join(["beside the program"] * len(USED)) + "\n", stderr
+
+
 @pytest.mark.parametrize("program", [["{}/program.py"], ["{}/folder"], ["-m", "program"]], ids=" ".join)
 def test_in_a_directory_that_has_been_removed(python, programs, tmp_path, program):
     def enter_and_remove():

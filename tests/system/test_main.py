@@ -307,13 +307,59 @@ def test_policy(write, tmp_path):
     assert run_python("program.py", cwd=tmp_path).stdout == "True\nTrue\n"
 
 
+SHAPES = {
+    "script": (["program.py"], ""),
+    "module": (["-m", "program"], ""),
+    "folder": (["folder"], ""),
+    "code": (["-c", "import sys; print(sys.argv, sys.path[0])\n{}"], ""),
+    "joined": (["-cimport sys; print(sys.argv, sys.path[0])\n{}"], ""),
+    "input": (["-"], "import sys; print(sys.argv, sys.path[0])\n{}"),
+}
+GLOBALS = """
+print(sorted(globals()), __name__, __spec__ and __spec__.name, __package__, __loader__.__class__.__name__)
+print(globals().get("__file__"), globals().get("__cached__"), globals().get("__annotations__"))
+value: int = 1
+print(__import__("sys").version_info >= (3, 14) or __annotations__)
+"""
+
+
+ENDINGS = ["raise KeyError('raised')", "def f():\n  1/0\nf()", "1 +"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_globals_of_main_and_its_tracebacks(write, both, shape):
+    command, stdin = SHAPES[shape]
+    # A traceback of the others begins with runpy's frames by plain Python.
+    for ending in ["", *(ENDINGS if shape not in ("module", "folder") else [])]:
+        text = f"{GLOBALS}{ending}\n"
+        write("program.py", text)
+        write("folder/__main__.py", text)
+        words = [word.replace("{}", text) for word in command]
+        result = both(*words, "one", "--two", "-c", stdin=stdin.replace("{}", text))
+        assert result.returncode == (1 if ending else 0), result.stderr
+
+
+def test_what_there_is_of_standard_input(both):
+    """Nothing; and an error in its middle runs none of it."""
+    assert both("-", stdin="").returncode == 0
+    assert both("-", stdin="print(1)\n1 +\n").stdout == ""
+
+
+def test_code_runs_on_cloop(tmp_path):
+    code = "import asyncio\nasync def main(): print(type(asyncio.current_task()))\nasyncio.run(main())"
+    for command, stdin in ((["-c", code], ""), (["-"], code)):
+        assert run_python("-m", "cloop", *command, cwd=tmp_path, stdin=stdin).stdout.startswith(
+            "<class 'cloop"
+        )
+
+
 def test_version(tmp_path):
     result = run_python("-m", "cloop", "--version", cwd=tmp_path)
     assert result.returncode == 0
     assert result.stdout.startswith("cloop ")
 
 
-@pytest.mark.parametrize("args", [[], ["-m"], ["--no-such-option"]], ids=str)
+@pytest.mark.parametrize("args", [[], ["-m"], ["-c"], ["--"], [""], ["--no-such-option"]], ids=str)
 def test_command_lines_that_make_no_sense(tmp_path, args):
     result = run_python("-m", "cloop", *args, cwd=tmp_path)
     assert result.returncode == 2
