@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from cloop import _beside, notice, runner
+from cloop import _beside, notice, once, runner
 
 SPAWN = "multiprocessing.spawn"
 
@@ -22,7 +22,7 @@ import sys
 sys.path = [place for place in path if place not in beside] + beside
 from cloop.children import make_default_here_and_below
 sys.path = path
-make_default_here_and_below(told)
+make_default_here_and_below(told, pipe)
 """
 
 
@@ -33,7 +33,8 @@ class Beginning:
         self.path = path
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return exec, (BEGINNING, {"path": self.path, "beside": _beside.programs, "told": notice.was_told()})
+        given = {"path": self.path, "beside": _beside.programs, "told": notice.was_told()}
+        return exec, (BEGINNING, {**given, "pipe": once.described()})
 
 
 def describe_loop(spawn: types.ModuleType) -> None:
@@ -82,11 +83,13 @@ def is_asked_for() -> bool:
     return True
 
 
-def make_default_here_and_below(told: bool = False) -> None:
+def make_default_here_and_below(told: bool = False, pipe: Any = None) -> None:
     """Make cloop the loop of asyncio in this process and in those that it starts by multiprocessing.
 
-    `told` is whether it has been told already that another loop runs.
+    `told` is whether it has been told already that another loop runs; `pipe` is the parent's, of `once`.
     """
+    if pipe is not None:
+        once.adopt(pipe.detach())
     if told:
         notice.be_silent()
     runner.make_default()

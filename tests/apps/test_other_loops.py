@@ -1,5 +1,6 @@
 """uvloop in a process where cloop was asked for: it runs, as its program wants, and that is told."""
 
+import os
 import signal
 
 import pytest
@@ -71,6 +72,66 @@ def test_anyio(tmp_path, options, loop):
         loop == "uvloop"
     )
     assert len(result.stderr.splitlines()) == (loop == "uvloop")
+
+
+# Where uvloop was imported before cloop was asked for.
+EARLIER_WAYS = {
+    "uvloop.install(); asyncio.run(main())": "leave out what sets uvloop.EventLoopPolicy",
+    "uvloop.install(); asyncio.new_event_loop().run_until_complete(main())": "leave out what sets uvloop",
+    "uvloop.run(main())": "cloop.run() in the place of uvloop.run()",
+    "with asyncio.Runner(loop_factory=uvloop.new_event_loop) as it: it.run(main())": "loop_factory=cloop",
+    "import anyio; anyio.run(main, backend_options={'use_uvloop': True})": "without use_uvloop",
+    "it = uvloop.new_event_loop(); asyncio.set_event_loop(it); it.run_until_complete(main())": "loop_factory",
+}
+
+
+@pytest.mark.parametrize("way", EARLIER_WAYS)
+def test_imported_before_cloop_was_installed(tmp_path, way):
+    text = f"{PRELUDE}import cloop\ncloop.install()\n{way}\n{way}\n"
+    (tmp_path / "program.py").write_text(text)
+    result = run_python("program.py", cwd=tmp_path)
+    assert (result.stdout, result.returncode) == ("uvloop\n" * 2, 0)
+    (line,) = result.stderr.splitlines()
+    place = "" if "anyio" in way else f"{tmp_path}/program.py, line 11), although "
+    assert line.startswith(f"cloop: uvloop.Loop runs here ({place}")
+    assert EARLIER_WAYS[way] in line
+
+
+@pytest.mark.parametrize("way", EARLIER_WAYS)
+def test_imported_by_sitecustomize(tmp_path, way):
+    (tmp_path / "sitecustomize.py").write_text("import uvloop\n")
+    (tmp_path / "program.py").write_text(f"{PRELUDE}{way}\n")
+    paths = os.pathsep.join([str(tmp_path), os.path.abspath("src")])
+    result = run_python("-m", "cloop", "program.py", cwd=tmp_path, PYTHONPATH=paths)
+    assert (result.stdout, result.returncode) == ("uvloop\n", 0)
+    (line,) = result.stderr.splitlines()
+    assert EARLIER_WAYS[way] in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "uvloop.new_event_loop().close(); asyncio.run(main())",
+        "asyncio.set_event_loop(uvloop.new_event_loop()); asyncio.run(main())",
+        "loop = uvloop.new_event_loop(); loop.close(); asyncio.set_event_loop(loop); asyncio.run(main())",
+    ],
+)
+def test_one_that_does_not_run(tmp_path, text):
+    (tmp_path / "program.py").write_text(f"{PRELUDE}import cloop\ncloop.install()\n{text}\n")
+    result = run_python("program.py", cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("cloop.loop\n", "")
+
+
+@needs("uvicorn")
+def test_uvicorns_workers(tmp_path):
+    """It is told by one of them."""
+    (tmp_path / "app.py").write_text(APP)
+    command = ["-m", "cloop", "-m", "uvicorn", "app:app", "--port", unused_port(), "--workers", "3"]
+    with running_python(*command, cwd=tmp_path) as process:
+        output = "".join(read_until(process, "Application startup complete") for _ in range(3))
+        process.send_signal(signal.SIGINT)
+        output += rest_of(process)[1]
+    assert len([line for line in output.splitlines() if line.startswith("cloop: ")]) == 1
 
 
 @needs("uvicorn")

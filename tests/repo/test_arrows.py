@@ -17,7 +17,7 @@ ROOMS = (
     ("api",),
     ("base_loop",),
     ("loop",),
-    ("", "__main__", "_pyinstaller", "children", "gunicorn", "info", "notice", "runner"),
+    ("", "__main__", "_pyinstaller", "children", "gunicorn", "info", "notice", "once", "runner"),
 )
 FLOOR = {name: floor for floor, names in enumerate(ROOMS) for name in names}
 

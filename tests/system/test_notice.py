@@ -104,6 +104,53 @@ def test_children_by_multiprocessing(told, how):
     assert (len(lines), printed) == (1, 2 * SELECTOR)
 
 
+@pytest.mark.parametrize("first", ["parent", "child"])
+def test_fork(told, first):
+    """Whichever runs another loop first tells it."""
+    program = f"""
+        import os
+        if os.fork() == 0:
+            if {first == "parent"}: __import__("time").sleep(0.5)
+            run_selector_loop()
+            os._exit(0)
+        if {first == "child"}: os.wait()
+        run_selector_loop()
+        if {first == "parent"}: os.wait()
+        print("the end")
+    """
+    lines, printed = told(program, *COMMAND)
+    assert (len(lines), printed) == (1, 2 * SELECTOR + "the end\n")
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn", "forkserver"])
+def test_several_children(told, how):
+    program = f"""
+        if __name__ == "__main__":
+            context = multiprocessing.get_context({how!r})
+            processes = [context.Process(target=run_selector_loop) for _ in range(4)]
+            for process in processes: process.start()
+            for process in processes: process.join()
+            print([process.exitcode for process in processes])
+            run_selector_loop()
+    """
+    lines, printed = told(program, *COMMAND)
+    assert (len(lines), sorted(printed.splitlines())) == (1, ["[0, 0, 0, 0]", *[SELECTOR.strip()] * 5])
+
+
+def test_a_child_that_has_closed_all_descriptors(told):
+    program = """
+        import os
+        if os.fork() == 0:
+            os.closerange(3, 100)
+            descriptor, _ = os.pipe()
+            run_selector_loop()
+            os._exit(0)
+        os.wait()
+    """
+    lines, printed = told(program, *COMMAND)
+    assert (len(lines), printed) == (1, SELECTOR)
+
+
 def test_nothing_in_other_children(told):
     program = """
         text = "import asyncio; asyncio.SelectorEventLoop().run_until_complete(asyncio.sleep(0))"
@@ -130,6 +177,16 @@ def test_after_install_by_another_policy(told):
     assert printed == SELECTOR
     assert line.endswith(
         "To choose cloop: leave out what sets __main__.TheirPolicy, such as uvloop.install()."
+    )
+
+
+@pytest.mark.parametrize("policy", ["None", "asyncio.DefaultEventLoopPolicy()"])
+def test_asyncios_policy_is_what_to_leave_out(told, policy):
+    (line,), printed = told(f"asyncio.set_event_loop_policy({policy}); asyncio.run(main())", *COMMAND)
+    assert printed == SELECTOR
+    assert line.endswith(
+        "To choose cloop: leave out what goes back to asyncio's own policy, such as "
+        "asyncio.set_event_loop_policy(None), or give loop_factory=cloop.new_event_loop."
     )
 
 
@@ -193,12 +250,19 @@ def test_where_nobody_can_be_told(told, error):
 def test_asyncios_function_is_back_when_it_was_told(told):
     program = """
         functions = lambda: {asyncio._set_running_loop, asyncio.events._set_running_loop}
-        during = functions()
+        others = lambda: [
+            asyncio.set_event_loop, asyncio.events.set_event_loop, asyncio.new_event_loop,
+            asyncio.events.new_event_loop, asyncio.Runner._lazy_init
+        ]
+        during, before = functions(), others()
         run_selector_loop()
         (after,) = functions()
         print(after in during, type(after).__name__)
+        print(*(old is new for old, new in zip(before, others())))
+        print({function.__code__.co_filename.split("/")[-2] for function in others()})
     """
-    assert told(program, *COMMAND)[1] == SELECTOR + "False builtin_function_or_method\n"
+    printed = SELECTOR + "False builtin_function_or_method\n" + "False " * 4 + "False\n{'asyncio'}\n"
+    assert told(program, *COMMAND)[1] == printed
 
 
 def test_a_function_that_somebody_else_put_there_stays(told):
