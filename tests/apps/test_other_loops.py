@@ -2,9 +2,11 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+import cloop
 from tests.apps.servers import get, needs
 from tests.support import unused_port
 from tests.system.processes import read_until, rest_of, run_python, running_python
@@ -101,7 +103,7 @@ def test_imported_before_cloop_was_installed(tmp_path, way):
 def test_imported_by_sitecustomize(tmp_path, way):
     (tmp_path / "sitecustomize.py").write_text("import uvloop\n")
     (tmp_path / "program.py").write_text(f"{PRELUDE}{way}\n")
-    paths = os.pathsep.join([str(tmp_path), os.path.abspath("src")])
+    paths = os.pathsep.join([str(tmp_path), str(Path(cloop.__file__).resolve().parents[1])])
     result = run_python("-m", "cloop", "program.py", cwd=tmp_path, PYTHONPATH=paths)
     assert (result.stdout, result.returncode) == ("uvloop\n", 0)
     (line,) = result.stderr.splitlines()
