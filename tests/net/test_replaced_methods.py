@@ -1,9 +1,11 @@
 """A method that a program replaces on a connected stream is called, as asyncio calls it."""
 
 import asyncio
+import contextlib
 
 import pytest
 
+from .replacing import counted, passing
 from .streams import echo, finish
 
 PATCHES = [
@@ -15,17 +17,6 @@ PATCHES = [
     "readuntil",
     "exception",
 ]
-
-
-def counted(calls, owner, name):
-    """Put a method in the place of one of an object's: it notes the call, and calls that."""
-    original = getattr(owner, name)
-
-    def method(*args, **kwargs):
-        calls.append(name)
-        return original(*args, **kwargs)
-
-    setattr(owner, name, method)
 
 
 async def line(reader, writer, data=b"data\n"):
@@ -299,40 +290,119 @@ def test_what_it_raises_ends_the_connection(run, plain_wire, reports):
     assert isinstance(report["exception"], ValueError)
 
 
-CHILD = "read a; echo one; read a; echo two; read a; echo three; read a; echo four"
+def of_both_sides(wire, use):
+    """What runs `use(reader, writer)` with the streams of a server and of its client, one after the other."""
 
-
-def test_the_output_of_a_child(run):
-    """A tee: by the reader, the child's protocol or that of its pipe."""
+    async def handler(reader, writer):
+        try:
+            await reader.readline()
+            await use(reader, writer)
+            writer.write(b"done\n")
+        finally:
+            await finish(writer)
 
     async def main():
-        seen = []
-        child = await asyncio.create_subprocess_shell(
-            CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
-        pipe = child._transport.get_pipe_transport(1)
-        owners = {
-            "feed_data": child.stdout,
-            "pipe_data_received": child._protocol,
-            "data_received": pipe.get_protocol(),
-        }
+        async with wire.talking(handler) as (reader, writer):
+            await use(reader, writer)
+            writer.write(b"done\n")
+            assert (await reader.readline()).endswith(b"done\n")
 
-        async def answer():
-            child.stdin.write(b"\n")
-            return await child.stdout.readline()
+    return main()
 
-        assert await answer() == b"one\n"
-        expected = []
-        for (name, owner), output in zip(owners.items(), [b"two\n", b"three\n", b"four\n"], strict=True):
-            counted(seen, owner, name)
-            expected.insert(0, name)
-            assert await answer() == output
-            assert seen == expected
-            seen.clear()
-        await child.communicate()
-        assert await child.wait() == 0
-        # Nothing comes any more, but they may be set still.
-        for name, owner in owners.items():
-            counted(seen, owner, name)
+
+async def waits(writer):
+    """Whether drain() has something to wait for."""
+    writer.write(b"x")
+    task = asyncio.create_task(writer.drain())
+    await asyncio.sleep(0.01)
+    if task.done():
+        assert task.result() is None
+        return False
+    task.cancel()
+    await asyncio.wait([task])
+    return True
+
+
+def test_drain_asks_the_protocol_whether_it_is_paused(run, wire):
+    """Whoever has paused it, and after the transport has done so too."""
+
+    async def use(reader, writer):
+        protocol = writer.transport.get_protocol()
+        assert not await waits(writer)
+        protocol.pause_writing()
+        assert await waits(writer)
+        writer.write(b"x")
+        task = asyncio.create_task(writer.drain())
+        await asyncio.sleep(0.01)
+        assert not task.done()
+        protocol.resume_writing()
+        await task
+        assert not await waits(writer)
+        protocol._paused = True
+        assert await waits(writer)
+        protocol._paused = False
+        assert not await waits(writer)
+        # As by the transport, which knows nothing of the above.
+        writer.transport.set_write_buffer_limits(0)
+        writer.write(b"x" * 1000)
+        await writer.drain()
+        writer.transport.set_write_buffer_limits()
+        assert not await waits(writer)
+
+    run(of_both_sides(wire, use))
+
+
+@pytest.mark.parametrize("by", ["connection_lost", "_connection_lost"])
+def test_drain_asks_the_protocol_whether_its_connection_is_lost(run, wire, by):
+    """Also where somebody else has told it so."""
+
+    async def handler(reader, writer):
+        assert await reader.readline() == b"data\n"
+        await lose(writer)
+        writer.transport.abort()
+
+    async def lose(writer):
+        protocol = writer.transport.get_protocol()
+        await writer.drain()
+        if by == "connection_lost":
+            protocol.connection_lost(None)
+        else:
+            protocol._connection_lost = True
+        with pytest.raises(ConnectionResetError, match="Connection lost"):
+            await writer.drain()
+
+    async def main():
+        async with wire.serving(handler) as server:
+            _reader, writer = await wire.connect(server)
+            writer.write(b"data\n")
+            await lose(writer)
+            writer.transport.abort()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(asyncio.StreamReader, name) for name in PATCHES]
+    + [(asyncio.streams.FlowControlMixin, "_drain_helper"), (asyncio.StreamReaderProtocol, "_drain_helper")],
+)
+def test_a_method_of_a_class_that_was_replaced_before_the_connection(run, wire, owner, name):
+    """Of both ends, until it is put back."""
+
+    async def main():
+        calls = []
+        for patched in (True, False):
+            with passing(owner, name, calls) if patched else contextlib.nullcontext():
+                async with wire.talking(echo) as (reader, writer):
+                    writer.write(b"data\n")
+                    await writer.drain()
+                    assert await reader.readuntil(b"\n") == b"data\n"
+                    writer.write(b"data")
+                    assert await reader.read(4) == b"data"
+            if patched:
+                assert calls == [name] * len(calls)
+                assert calls
+                calls.clear()
+        assert not calls
 
     run(main())

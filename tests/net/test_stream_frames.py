@@ -1,6 +1,7 @@
 """What tools see of a stream's call that has not begun, or that waits: its state, its frame, its stack."""
 
 import asyncio
+import gc
 import inspect
 import io
 import sys
@@ -135,5 +136,141 @@ def test_one_that_was_looked_at_is_still_told_of(run, tcp_wire, name):
             del call
         (warning,) = caught
         assert "was never awaited" in str(warning.message)
+
+    run(waiting_streams(tcp_wire, use))
+
+
+# ---- Calls that were never awaited
+
+
+def lines_of(function, text):
+    """The numbers of the lines of a function that have that text."""
+    lines, first = inspect.getsourcelines(function)
+    return [first + at for at, line in enumerate(lines) if text in line]
+
+
+def test_one_is_told_of_where_it_was_dropped(run, tcp_wire, name):
+    """At each place, and once there, in the interpreter's words."""
+
+    async def use(reader, writer):
+        for _ in range(3):
+            CALLS[name](reader, writer)  # the first place
+        CALLS[name](reader, writer)  # the second place
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        run(waiting_streams(tcp_wire, use))
+    qualified = MODELS[name][0].__qualname__
+    assert [str(each.message) for each in caught] == [f"coroutine '{qualified}' was never awaited"] * 2
+    assert [each.category for each in caught] == [RuntimeWarning] * 2
+    assert [each.filename for each in caught] == [__file__] * 2
+    assert [each.lineno for each in caught] == lines_of(use, "place")
+
+
+def test_its_source(run, tcp_wire, name):
+    """It can be looked at, and even be used."""
+
+    async def use(reader, writer):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(2):
+                CALLS[name](reader, writer)
+        for warning in caught:
+            source = warning.source
+            assert inspect.iscoroutine(source)
+            assert source.__qualname__ == MODELS[name][0].__qualname__
+            assert inspect.getcoroutinestate(source) == "CORO_CREATED"
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(source, 0.01)
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+            await source
+        assert len({id(warning.source) for warning in caught}) == 2
+        del caught[:], warning, source
+        # What has been told of is not made use of again: each is told of.
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(10):
+                CALLS[name](reader, writer)
+        assert len(caught) == 10
+
+    run(waiting_streams(tcp_wire, use))
+
+
+def test_where_it_was_made(run, tcp_wire, name):
+    """If that is to be noted, as in debug mode."""
+
+    async def use(reader, writer):
+        def make():
+            return CALLS[name](reader, writer)
+
+        call = make()
+        assert call.cr_origin is None
+        call.close()
+        depth = sys.get_coroutine_origin_tracking_depth()
+        sys.set_coroutine_origin_tracking_depth(2)
+        try:
+            call = make()
+            (_, made, function), (_, line, caller) = call.cr_origin
+        finally:
+            sys.set_coroutine_origin_tracking_depth(depth)
+        assert function == "<lambda>"
+        assert (line, caller) == (*lines_of(make, "return"), "make")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            del call
+        (warning,) = caught
+        first, second, *rest = str(warning.message).splitlines()
+        assert (first, second) == (
+            f"coroutine '{MODELS[name][0].__qualname__}' was never awaited",
+            "Coroutine created at (most recent call last)",
+        )
+        assert f'File "{__file__}", line {line}, in make' in rest[0]
+        assert f'File "{__file__}", line {made}, in <lambda>' in "\n".join(rest)
+        call = make()
+        assert call.cr_origin is None
+        call.close()
+
+    run(waiting_streams(tcp_wire, use))
+
+
+def test_a_warning_that_is_an_error(run, tcp_wire, name, monkeypatch):
+    """It can't be raised there; an exception that is under way stays."""
+
+    async def use(reader, writer):
+        def fail():
+            call = CALLS[name](reader, writer)
+            raise LookupError(call.cr_running)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            CALLS[name](reader, writer)
+            with pytest.raises(LookupError, match="False"):
+                fail()
+
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: told.append((args.exc_type, repr(args.object))))
+    run(waiting_streams(tcp_wire, use))
+    monkeypatch.undo()
+    assert [kind for kind, _ in told] == [RuntimeWarning] * 2
+    assert all(shown.startswith("<coroutine object Stream") for _, shown in told)
+
+
+def test_one_that_the_collector_finds(run, tcp_wire, name):
+    """In a cycle, with the streams of a task that is gone."""
+
+    async def use(reader, writer):
+        class Holder:
+            pass
+
+        holder = Holder()
+        holder.itself = holder
+        holder.call = CALLS[name](reader, writer)
+        del holder
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RuntimeWarning)
+            gc.collect()
+        assert [str(each.message) for each in caught if "Stream" in str(each.message)] == [
+            f"coroutine '{MODELS[name][0].__qualname__}' was never awaited"
+        ]
 
     run(waiting_streams(tcp_wire, use))

@@ -102,13 +102,42 @@ static PyObject *cloop_call_next(PyObject *self) {
   return NULL;
 }
 
-/* Whether the collector is about to clear it as garbage. Its header lies before the object: the second
- * bit of the second word says that. */
+/* Whether it was finalized, which is done once, or the collector is about to clear it as garbage. Its
+ * header lies before the object: the first two bits of the second word say that. */
 #ifdef Py_GIL_DISABLED
-#define cloop_is_being_collected(self) ((void)(self), 0)
+#define cloop_call_is_spent(self) ((void)(self), 0)
 #else
-#define cloop_is_being_collected(self) ((((uintptr_t *)(self))[-1] & 2) != 0)
+#define cloop_call_is_spent(self) ((((uintptr_t *)(self))[-1] & 3) != 0)
 #endif
+
+/* As the interpreter does for a coroutine that was never begun. Whatever is raised already stays so. */
+static void cloop_call_warn(PyObject *self) {
+  PyObject *raised = cloop_take_exception();
+  PyObject *module = NULL, *warn = NULL, *result = NULL, *name = PyUnicode_FromString("warnings");
+  /* At the end of the interpreter there may be none. */
+  if (name != NULL) module = PyImport_GetModule(name);
+  if (module != NULL) warn = PyObject_GetAttrString(module, "_warn_unawaited_coroutine");
+  if (warn != NULL) {
+    result = PyObject_CallOneArg(warn, self);
+  } else {
+    PyErr_Clear();
+    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "%R was never awaited", self) == 0) result = Py_NewRef(Py_None);
+  }
+  if (result == NULL) PyErr_WriteUnraisable(self);
+  Py_XDECREF(result);
+  Py_XDECREF(warn);
+  Py_XDECREF(module);
+  Py_XDECREF(name);
+  if (raised != NULL) {
+    cloop_set_exception(raised);
+    Py_DECREF(raised);
+  }
+}
+
+/* Cython calls no finalizer for a type that has another tp_dealloc than its own. */
+static void cloop_call_end(PyObject *self) {
+  if (PyObject_CallFinalizerFromDealloc(self) == 0) cloop_call_plain_dealloc(self);
+}
 
 /* In the place of Cython's. While its fields are emptied it is alive: that may run other code. One that
  * the collector has found to be garbage, and will clear, is of no use to anybody. */
@@ -117,7 +146,7 @@ static void cloop_call_dealloc(PyObject *self) {
   if (cloop_has_weakrefs(self)) {
     /* Who watches it is to hear of its end. */
     cloop_call_forget_value();
-    cloop_call_plain_dealloc(self);
+    cloop_call_end(self);
     return;
   }
   Py_SET_REFCNT(self, 1);
@@ -126,11 +155,11 @@ static void cloop_call_dealloc(PyObject *self) {
   if (Py_REFCNT(self) > 1) {
     /* Somebody has found it, by way of the collector. */
     Py_SET_REFCNT(self, Py_REFCNT(self) - 1);
-  } else if (empty && cloop_call_spare_count < CLOOP_CALL_SPARES && !cloop_is_being_collected(self)) {
+  } else if (empty && cloop_call_spare_count < CLOOP_CALL_SPARES && !cloop_call_is_spent(self)) {
     cloop_call_spares[cloop_call_spare_count++] = self;
   } else {
     Py_SET_REFCNT(self, 0);
-    cloop_call_plain_dealloc(self);
+    cloop_call_end(self);
   }
 }
 
@@ -146,6 +175,15 @@ static Py_ssize_t cloop_call_offset(PyObject *type, const char *name) {
 }
 static inline PyObject *cloop_call_in_slot(PyObject *instance, Py_ssize_t offset) {
   return *(PyObject **)((char *)instance + offset);
+}
+
+/* How many callers a coroutine notes that is made now (sys.set_coroutine_origin_tracking_depth). */
+static inline int cloop_call_origin_depth(void) {
+#if PY_VERSION_HEX >= 0x030D0000
+  return PyThreadState_GetUnchecked()->coroutine_origin_tracking_depth;
+#else
+  return _PyThreadState_UncheckedGet()->coroutine_origin_tracking_depth;
+#endif
 }
 
 /* An attribute that is the instance's own: of a class of ours, which has none of that name. */
@@ -169,14 +207,13 @@ static inline int cloop_call_is_equipped(PyObject *transport) {
 }
 
 static void cloop_call_set_up(PyTypeObject *type, int (*advance)(PyObject *, PyObject **),
-                              int (*empty)(PyObject *)) {
+                              int (*empty)(PyObject *), void (*finalize)(PyObject *)) {
   cloop_call_advance = advance;
   cloop_call_empty = empty;
   cloop_call_nothing = PyTuple_New(0);
-  if (CLOOP_CALL_KEEPS) {
-    cloop_call_plain_dealloc = type->tp_dealloc;
-    type->tp_dealloc = cloop_call_dealloc;
-  }
+  cloop_call_plain_dealloc = type->tp_dealloc;
+  type->tp_dealloc = CLOOP_CALL_KEEPS ? cloop_call_dealloc : cloop_call_end;
+  type->tp_finalize = finalize;
   type->tp_iternext = cloop_call_next;
   type->tp_as_async->am_send = cloop_call_send;
   PyType_Modified(type);

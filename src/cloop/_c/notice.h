@@ -5,7 +5,7 @@
 #include "compat.h"
 
 /* A __setattr__ in Python would be called for each attribute of each connection's objects. */
-#define CLOOP_NOTICED_NAMES 16
+#define CLOOP_NOTICED_NAMES 32
 static PyObject *cloop_noticed_names[CLOOP_NOTICED_NAMES];
 static int cloop_noticed_count;
 static int (*cloop_noticed)(PyObject *, PyObject *, PyObject *);

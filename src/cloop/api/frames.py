@@ -6,15 +6,20 @@ that asyncio's method has at the same point: of a coroutine that is made for tha
 
 from __future__ import annotations
 
+import sys
 import types
-import warnings
 from collections.abc import Callable, Generator
 from typing import Any
 
 
-def report_unawaited(name: str) -> None:
-    """Warn of a call that nobody has awaited, as the interpreter does of a coroutine."""
-    warnings.warn(f"coroutine '{name}' was never awaited\n", RuntimeWarning, stacklevel=1)
+def origin(depth: int) -> tuple[tuple[str, int, str], ...]:
+    """Who makes a call, as a coroutine's cr_origin: of so many callers the file, line and function."""
+    callers: list[tuple[str, int, str]] = []
+    frame = sys._getframe(1)
+    while frame is not None and len(callers) < depth:
+        callers.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
+        frame = frame.f_back  # type: ignore[assignment]
+    return tuple(callers)
 
 
 class Standin:

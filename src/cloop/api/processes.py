@@ -20,6 +20,7 @@ from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloop.api import exits, starts
+from cloop.api.replaced import noticing
 from cloop.api.streams import equip_child
 from cloop.transports.pipe import let_grow, receive_into
 
@@ -151,6 +152,9 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
         return exit_code is not None
 
 
+NoticingTransport = noticing(SubprocessTransport)
+
+
 async def subprocess_exec(
     loop: Loop,
     protocol_factory: Callable[[], _P],
@@ -179,7 +183,8 @@ async def subprocess_exec(
     protocol = protocol_factory()
     message = log_start(loop, f"execute program {program!r}", stdin, stdout, stderr)
     transport = await connect(loop, protocol, (program, *args), False, stdin, stdout, stderr, options)
-    equip_child(loop, protocol_factory, protocol, transport)
+    if equip_child(loop, protocol_factory, protocol, transport):
+        transport.__class__ = NoticingTransport
     if loop.get_debug() and message is not None:
         logger.info("%s: %r", message, transport)
     return transport, protocol
@@ -211,7 +216,8 @@ async def subprocess_shell(
     protocol = protocol_factory()
     message = log_start(loop, f"run shell command {cmd!r}", stdin, stdout, stderr)
     transport = await connect(loop, protocol, cmd, True, stdin, stdout, stderr, options)
-    equip_child(loop, protocol_factory, protocol, transport)
+    if equip_child(loop, protocol_factory, protocol, transport):
+        transport.__class__ = NoticingTransport
     if loop.get_debug() and message is not None:
         logger.info("%s: %r", message, transport)
     return transport, protocol

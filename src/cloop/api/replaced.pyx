@@ -11,6 +11,9 @@ that instance is asyncio's code again:
     a reader      becomes a PlainReader: asyncio's methods over the same data
     a writer      becomes a PlainWriter: asyncio's drain()
     a protocol    is given what comes, by its method (Intake.divert)
+    a child's     its pipes' protocols are, and pass it on to the child's transport and protocol
+
+What drain() asks of a protocol, whether it is paused or has lost its connection, is noticed likewise.
 
 An instance of which nothing is replaced pays nothing for it: setting an attribute is what is watched
 (_c/notice.h), not getting one.
@@ -21,7 +24,8 @@ from asyncio import base_subprocess, subprocess
 
 from cpython.object cimport PyObject, PyTypeObject
 
-from cloop.transports.intake cimport Intake
+from cloop.transports.intake cimport HELD, Intake
+from cloop.transports.pipe cimport ReadPipeTransport
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
 
@@ -38,7 +42,12 @@ CALLED_ON_READERS = ("feed_data", "_wait_for_data", "_maybe_resume_transport", "
                      "readuntil", "exception")
 FEEDING = ("feed_data", "_wakeup_waiter")
 CALLED_ON_PROTOCOLS = ("data_received", "_drain_helper", "_stream_reader_wr")
+ASKED_BY_DRAIN = ("_paused", "_connection_lost")
 ASKED_OF_WRITERS = ("_protocol", "_reader")
+# Of a child: of its protocol, its transport, and the protocols of its pipes.
+CALLED_ON_CHILDREN = ("pipe_data_received", "stdout", "stderr")
+CALLED_ON_THEIR_TRANSPORTS = ("_pipe_data_received", "_call", "_protocol")
+CALLED_ON_THEIR_PIPES = ("data_received", "proc", "fd")
 
 
 def plain(base, ours, slots=None):
@@ -75,6 +84,18 @@ cdef Intake intake_behind(object transport):
     return (<TlsTransport>transport).intake if type(transport) is TlsTransport else None
 
 
+cdef list intakes_of(object protocol):
+    """Where what comes for a protocol may go, as far as it has a reader and a transport."""
+    # Those are not there yet while it is made.
+    wr = getattr(protocol, "_stream_reader_wr", None)
+    transport = getattr(protocol, "_transport", None)
+    reader = None if wr is None else wr()
+    found = [] if reader is None else [getattr(reader, "_intake", None)]
+    if transport is not None:
+        found.append(intake_behind(transport))
+    return [intake for intake in found if isinstance(intake, Intake)]
+
+
 def reader_replaced(reader, name):
     """One of its methods is the program's."""
     if type(reader) is StreamReader:
@@ -86,14 +107,20 @@ def reader_replaced(reader, name):
 
 def protocol_replaced(protocol, name, value):
     """One of its methods is the program's, or it feeds another reader."""
-    transport = getattr(protocol, "_transport", None)
-    if name == "_stream_reader_wr" and (value is None or transport is None):
+    if name == "_stream_reader_wr" and (value is None or getattr(protocol, "_transport", None) is None):
         return
-    owner = None if name == "_drain_helper" else protocol
-    reader = protocol._stream_reader
-    for intake in (getattr(reader, "_intake", None), intake_behind(transport)):
-        if isinstance(intake, Intake):
-            intake.divert(owner)
+    for intake in intakes_of(protocol):
+        intake.divert(None if name == "_drain_helper" else protocol)
+
+
+def protocol_held(protocol):
+    """It is paused or not, and has its connection or not, whoever has said so."""
+    cdef Intake intake
+    for intake in intakes_of(protocol):
+        if getattr(protocol, "_paused", False) or getattr(protocol, "_connection_lost", False):
+            intake.noticed |= HELD
+        else:
+            intake.noticed &= ~HELD
 
 
 def writer_replaced(writer):
@@ -104,25 +131,17 @@ def writer_replaced(writer):
 
 def pipe_replaced(pipe_protocol):
     """What a child's pipe delivers goes the whole way."""
-    # Both are let go of when the pipe, or the child, is over: then nothing more is delivered.
-    process = getattr(pipe_protocol.proc, "_protocol", None)
-    if process is None:
-        return
-    reader = process.stdout if pipe_protocol.fd == 1 else process.stderr
-    intake = getattr(reader, "_intake", None)
-    if intake is not None:
-        intake.divert(pipe_protocol)
+    pipe = pipe_protocol.pipe
+    if type(pipe) is ReadPipeTransport and type((<ReadPipeTransport>pipe).receiver) is Intake:
+        (<ReadPipeTransport>pipe).receiver.divert(pipe_protocol)
 
 
-def child_replaced(protocol):
+def child_replaced(transport):
     """What all its pipes deliver goes the whole way."""
-    if protocol._transport is None:
-        # As the pipes, above.
-        return
-    for fd in (1, 2):
-        pipe = protocol._transport.get_pipe_transport(fd)
-        if pipe is not None and type(pipe.get_protocol()) is ReadSubprocessPipeProto:
-            pipe_replaced(pipe.get_protocol())
+    # A child that is over has let go of its transport.
+    for pipe_protocol in () if transport is None else transport._pipes.values():
+        if type(pipe_protocol) is ReadSubprocessPipeProto:
+            pipe_replaced(pipe_protocol)
 
 
 cdef int noticed(PyObject *owner, PyObject *attribute, PyObject *value) except -1:
@@ -133,16 +152,21 @@ cdef int noticed(PyObject *owner, PyObject *attribute, PyObject *value) except -
         if name in CALLED_ON_READERS:
             reader_replaced(instance, name)
     elif isinstance(instance, StreamReaderProtocol):
-        if name in CALLED_ON_PROTOCOLS:
+        if name in ASKED_BY_DRAIN:
+            protocol_held(instance)
+        elif name in CALLED_ON_PROTOCOLS:
             protocol_replaced(instance, name, <object>value)
     elif isinstance(instance, StreamWriter):
         if name in ASKED_OF_WRITERS:
             writer_replaced(instance)
     elif isinstance(instance, SubprocessStreamProtocol):
-        if name == "pipe_data_received":
-            child_replaced(instance)
-    elif name == "data_received":
-        pipe_replaced(instance)
+        if name in CALLED_ON_CHILDREN:
+            child_replaced(instance._transport)
+    elif isinstance(instance, ReadSubprocessPipeProto):
+        if name in CALLED_ON_THEIR_PIPES:
+            pipe_replaced(instance)
+    elif name in CALLED_ON_THEIR_TRANSPORTS:
+        child_replaced(instance)
     return 0
 
 
@@ -157,6 +181,14 @@ cdef int watch(list kinds, names) except -1:
 
 # A slotted writer has its protocol and reader where drain() looks at them (api/streamio).
 watch([StreamReader, SlottedReader, PlainReader, PlainSlottedReader], CALLED_ON_READERS)
-watch([StreamReaderProtocol], CALLED_ON_PROTOCOLS)
+watch([StreamReaderProtocol], CALLED_ON_PROTOCOLS + ASKED_BY_DRAIN)
 watch([StreamWriter], ASKED_OF_WRITERS)
-watch([SubprocessStreamProtocol, ReadSubprocessPipeProto], ["pipe_data_received"])
+watch([SubprocessStreamProtocol, ReadSubprocessPipeProto],
+      CALLED_ON_CHILDREN + CALLED_ON_THEIR_TRANSPORTS + CALLED_ON_THEIR_PIPES)
+
+
+def noticing(kind):
+    """The same class of children's transports, which notices too; a transport may change to it."""
+    derived = type(kind.__name__, (kind,), {"__module__": kind.__module__, "__slots__": ()})
+    let_notice(<PyTypeObject *>derived, noticed)
+    return derived

@@ -22,17 +22,18 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_REFCNT
 from cloop.aio.future cimport FINISHED, PENDING, Future
-from cloop.transports.intake cimport Intake, clamped
+from cloop.transports.intake cimport Intake, clamped, sorted_separators
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
 
-from cloop.api.frames import Standby, report_unawaited
+from cloop.api.frames import Standby, origin
 
 ctypedef int (*advance_t)(PyObject *, PyObject **) noexcept
 ctypedef bint (*empty_t)(PyObject *) noexcept
+ctypedef void (*finalize_t)(PyObject *) noexcept
 
 cdef extern from "calls.h":
-    void set_up "cloop_call_set_up"(PyTypeObject *type, advance_t advance, empty_t empty)
+    void set_up "cloop_call_set_up"(PyTypeObject *type, advance_t advance, empty_t empty, finalize_t finalize)
     int step "cloop_call_step"(object call, PyObject **result) except -1
     PyObject *new_reference "Py_NewRef"(object o)
     object attribute "cloop_call_attribute"(object instance, object name)
@@ -42,6 +43,8 @@ cdef extern from "calls.h":
     PyObject *take_spare "cloop_call_spare"()
     object stolen "(PyObject *)"(PyObject *data)
     bint is_equipped "cloop_call_is_equipped"(object transport)
+    int origin_depth "cloop_call_origin_depth"()
+    void warn_unawaited "cloop_call_warn"(object call)
 
 cdef enum Kind:
     READ
@@ -66,7 +69,6 @@ DEFAULT_LIMIT = 2 ** 16
 
 # By State.
 cdef tuple STATES = ("CORO_CLOSED", "CORO_CREATED", "CORO_SUSPENDED")
-cdef bint takes_several_separators = sys.version_info >= (3, 13)
 cdef object coroutine_type = types.CoroutineType
 cdef object plain_drain = asyncio.StreamWriter.drain
 cdef object plain_read = asyncio.StreamReader.read
@@ -89,15 +91,15 @@ cdef class StreamCall:
     cdef Py_ssize_t most       # the argument of read() and readexactly(), as far as there can be so much
     cdef Future future         # that is waited for
     cdef object inner          # what is waited for instead: an iterator or a coroutine
+    cdef Py_ssize_t offset     # where READ_UNTIL looks next
+    cdef bint loaded           # one of these is there:
     cdef list parts            # what READ_ALL has read, or the separators of READ_UNTIL
-    cdef Py_ssize_t offset     # where READ_UNTIL looks for them next
     cdef object standby        # whose frame somebody has asked for
+    cdef tuple origin          # who has made it, if that is noted
     cdef object __weakref__
 
     def __dealloc__(self):
-        if self.state == NEW:
-            report_unawaited(self.__qualname__)
-        elif self.state == WAITING and self.intake is not None:
+        if self.state == WAITING and self.intake is not None:
             # As a coroutine, which is closed when it is dropped; but nobody else waits by now.
             if self.future is None or self.intake.waiter is self.future:
                 self.intake.stop_waiting()
@@ -142,6 +144,7 @@ cdef class StreamCall:
             return None
         cdef bint waiting = self.state == WAITING
         if self.standby is None or self.standby.waiting != waiting:
+            self.loaded = True
             self.standby = Standby(*PLAIN[self.kind], waiting=waiting)
         return self.standby.frame
 
@@ -152,8 +155,8 @@ cdef class StreamCall:
 
     @property
     def cr_origin(self):
-        """None: not recorded."""
-        return None
+        """Who has made it, or None; see sys.set_coroutine_origin_tracking_depth()."""
+        return self.origin
 
     def __repr__(self):
         return f"<coroutine object {self.__qualname__} at {id(self):#x}>"
@@ -236,6 +239,7 @@ cdef class StreamCall:
         Once only, as asyncio does: what a call was woken with is its own, whatever is set before it goes on.
         """
         if self.kind == READ_UNTIL:
+            self.loaded = True
             self.parts = sorted_separators(self.argument)
         elif self.kind == READ_EXACTLY:
             self.most = clamped(self.argument, NULL)
@@ -245,6 +249,7 @@ cdef class StreamCall:
             self.most = clamped(self.argument, NULL)
             if self.most < 0:
                 self.kind = READ_ALL
+                self.loaded = True
                 self.parts = []
         if intake.exception is not None:
             raise intake.exception
@@ -328,17 +333,6 @@ cdef class StreamCall:
         return RETURNED
 
 
-cdef list sorted_separators(object separator):
-    cdef list separators = [separator]
-    if takes_several_separators and isinstance(separator, tuple):
-        separators = sorted(separator, key=len)
-        if not separators:
-            raise ValueError("Separator should contain at least one element")
-    if len(separators[0]) == 0:
-        raise ValueError("Separator should be at least one-byte string")
-    return separators
-
-
 cdef bint is_calm(object writer, object transport):
     """Whether drain() has nothing to wait for and nothing to raise, which only cloop's own tell."""
     cdef StreamTransport stream
@@ -357,7 +351,7 @@ cdef bint is_calm(object writer, object transport):
             return False
         intake = tls.intake
         protocol = tls.protocol
-    if intake is None or intake.replaced or intake.exception is not None or is_equipped(transport):
+    if intake is None or intake.noticed or intake.exception is not None or is_equipped(transport):
         return False
     # One of another class tells when it gets another protocol or reader (api/replaced).
     return type(writer) is not slotted_writer or (
@@ -401,20 +395,25 @@ cdef bint empty(StreamCall self) noexcept:
     if self.state != OVER:
         return False
     self.intake = self.argument = None
-    # Rarely there. What else there is, is gone with the end.
-    if self.parts is not None:
-        self.parts = None
-    if self.standby is not None:
-        self.standby = None
+    # Rarely. What else there is, is gone with the end.
+    if self.loaded:
+        self.loaded = False
+        self.parts = self.origin = self.standby = None
     return True
 
 
-set_up(<PyTypeObject *>StreamCall, <advance_t>advance, <empty_t>empty)
+cdef void finalize(StreamCall self) noexcept:
+    if self.state == NEW:
+        warn_unawaited(self)
+
+
+set_up(<PyTypeObject *>StreamCall, <advance_t>advance, <empty_t>empty, <finalize_t>finalize)
 collections.abc.Coroutine.register(StreamCall)
 
 
 cdef StreamCall new_call(Kind kind, Intake intake, object argument):
     cdef PyObject *spare = take_spare()
+    cdef int depth = origin_depth()
     cdef StreamCall call
     if spare != NULL:
         call = <StreamCall>stolen(spare)
@@ -425,6 +424,9 @@ cdef StreamCall new_call(Kind kind, Intake intake, object argument):
     call.kind = kind
     call.intake = intake
     call.argument = argument
+    if depth > 0:
+        call.loaded = True
+        call.origin = origin(depth)
     return call
 
 

@@ -36,10 +36,16 @@ import asyncio
 import sys
 from asyncio import base_subprocess, streams
 from asyncio import subprocess as subprocesses
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloop import _settings
-from cloop.api.replaced import ReadSubprocessPipeProto, StreamReaderProtocol, SubprocessStreamProtocol
+from cloop.api.replaced import (
+    CALLED_ON_READERS,
+    ReadSubprocessPipeProto,
+    StreamReaderProtocol,
+    SubprocessStreamProtocol,
+)
 from cloop.api.streamio import (
     DEFAULT_LIMIT,
     KEPT,
@@ -53,7 +59,7 @@ from cloop.transports.pipe import receive_into
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, BaseProtocol, Server
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from types import ModuleType
 
     from cloop.api.hints import UnixPath
@@ -65,18 +71,37 @@ _P = TypeVar("_P", bound="BaseProtocol")
 
 # ---- For asyncio's functions
 
-PIPE_DATA_RECEIVED = subprocesses.SubprocessStreamProtocol.pipe_data_received
 SWITCHED_ON = _settings.IN_EFFECT["CLOOP_STREAMS"] == "cloop"
 
 # As they are, unless somebody replaces them.
 READER = streams.StreamReader
 PROTOCOL = streams.StreamReaderProtocol
-# Methods of asyncio's that ours hide.
+CHILD_PROTOCOL = subprocesses.SubprocessStreamProtocol
+
+
+def names_in_both(base: type, ours: type) -> set[str]:
+    """The methods of asyncio's class that ours hides."""
+    return {name for name in vars(base).keys() & vars(ours).keys() if not name.startswith("__")}
+
+
+def methods(owner: type, names: Iterable[str]) -> tuple[type, attrgetter[Any], Any]:
+    """Several methods of a class, how to get them, and what they are now."""
+    getter = attrgetter(*names)
+    return owner, getter, getter(owner)
+
+
+# Methods of asyncio's that ours hide or do not call; those that a protocol is given what comes by are looked
+# at where it is given that.
 HIDDEN = [
-    (base, name, vars(base)[name])
-    for base, ours in ((asyncio.StreamReader, StreamReader), (asyncio.StreamWriter, StreamWriter))
-    for name in vars(base).keys() & vars(ours).keys()
-    if not name.startswith("__")
+    methods(READER, {*names_in_both(READER, StreamReader), *CALLED_ON_READERS}),
+    methods(asyncio.StreamWriter, names_in_both(asyncio.StreamWriter, StreamWriter)),
+    methods(PROTOCOL, ["_drain_helper", "_stream_reader"]),
+]
+# The way of a child's output.
+PASSED = [
+    methods(CHILD_PROTOCOL, ["pipe_data_received"]),
+    methods(base_subprocess.BaseSubprocessTransport, ["_pipe_data_received", "_call"]),
+    methods(base_subprocess.ReadSubprocessPipeProto, ["data_received"]),
 ]
 
 
@@ -84,7 +109,18 @@ def equips(loop: AbstractEventLoop) -> bool:
     """Whether streams of the loop are to be equipped."""
     if not getattr(loop, "equips_streams", False):
         return False
-    return all(vars(base).get(name) is method for base, name, method in HIDDEN)
+    return are_asyncios(HIDDEN)
+
+
+def are_asyncios(known: list[tuple[type, attrgetter[Any], Any]]) -> bool:
+    """Whether nobody has replaced one of these methods of asyncio's classes."""
+    for owner, getter, originals in known:
+        try:
+            if getter(owner) != originals:
+                return False
+        except AttributeError:
+            return False
+    return True
 
 
 def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]:
@@ -146,17 +182,15 @@ def become_ours(reader: Any) -> Intake:
     return intake
 
 
-def equip_child(loop: Loop, protocol_factory: Callable[[], Any], protocol: Any, transport: Any) -> None:
+def equip_child(loop: Loop, protocol_factory: Callable[[], Any], protocol: Any, transport: Any) -> bool:
     """Change the class of the readers of a child's output, and have its pipes give them what comes.
 
-    That is what the child's protocol does with it, a turn later.
+    That is what the child's protocol does with it, a turn later. Returns whether that is so.
     """
-    if type(protocol) is not subprocesses.SubprocessStreamProtocol or "pipe_data_received" in vars(protocol):
-        return
-    if PIPE_DATA_RECEIVED is not subprocesses.SubprocessStreamProtocol.pipe_data_received:
-        return
-    if not is_asyncios(loop, protocol_factory, subprocesses):
-        return
+    if type(protocol) is not CHILD_PROTOCOL or "pipe_data_received" in vars(protocol):
+        return False
+    if not are_asyncios(PASSED) or not is_asyncios(loop, protocol_factory, subprocesses):
+        return False
     for fd, reader in ((1, protocol.stdout), (2, protocol.stderr)):
         if is_plain(reader, asyncio.StreamReader):
             intake = become_ours(reader)
@@ -167,6 +201,7 @@ def equip_child(loop: Loop, protocol_factory: Callable[[], Any], protocol: Any, 
             ):
                 pipe_protocol.__class__ = ReadSubprocessPipeProto
     protocol.__class__ = SubprocessStreamProtocol
+    return True
 
 
 class Retired(asyncio.StreamWriter):

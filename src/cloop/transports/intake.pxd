@@ -39,6 +39,11 @@ cdef extern from *:
     # An integer of any size, for comparison with sizes that there can be; the second argument is NULL.
     Py_ssize_t clamped "PyNumber_AsSsize_t"(object n, PyObject *error) except? -1
 
+cdef enum:
+    # There is such a method; the protocol is paused, or has been told that its connection is lost.
+    REPLACED = 1
+    HELD = 2
+
 @cython.final
 cdef class Intake(Receiver):
     cdef:
@@ -69,7 +74,7 @@ cdef class Intake(Receiver):
         public bint paused
 
         # What a program has put in the place of a method that asyncio would call.
-        bint replaced          # there is something: drain() is asyncio's
+        int noticed            # why drain() is asyncio's; 0 where it need not be
         object detour          # a weak reference to whose method gets what comes, or None
         str detour_method
 
@@ -120,6 +125,8 @@ cdef class Intake(Receiver):
         NoResult stop_waiting(self) noexcept
         NoResult keep(self, Future future) noexcept
 
+# What readuntil() looks for, of its argument: sorted by length. ValueError for none, or an empty one.
+cdef list sorted_separators(object separator)
 # The intake of the reader that a protocol feeds, if it does nothing else and the reader has one. The
 # scratch knows the protocol.
 cdef Intake intake_of(Scratch scratch, object protocol)

@@ -3,6 +3,7 @@
 Derived in its rules, order and messages from CPython's asyncio/streams.py (PSF License Agreement).
 """
 
+import sys
 import weakref
 from asyncio.exceptions import IncompleteReadError, LimitOverrunError
 
@@ -54,6 +55,7 @@ cdef long searched = 0, copied = 0
 register_total("searched", &searched)
 register_total("copied", &copied)
 
+cdef bint takes_several_separators = sys.version_info >= (3, 13)
 cdef str NOT_FOUND = "Separator is not found, and chunk exceed the limit"
 cdef str TOO_LONG = "Separator is found, but chunk is longer than limit"
 
@@ -82,6 +84,17 @@ cdef Py_ssize_t floor_of(object limit) except? -2:
     if isinstance(limit, float):
         return PY_SSIZE_T_MAX if limit >= PY_SSIZE_T_MAX else int(limit)
     return clamped(limit, NULL)
+
+
+cdef list sorted_separators(object separator):
+    cdef list separators = [separator]
+    if takes_several_separators and isinstance(separator, tuple):
+        separators = sorted(separator, key=len)
+        if not separators:
+            raise ValueError("Separator should contain at least one element")
+    if len(separators[0]) == 0:
+        raise ValueError("Separator should be at least one-byte string")
+    return separators
 
 
 cdef class Intake(Receiver):
@@ -115,7 +128,7 @@ cdef class Intake(Receiver):
         What comes goes to that method of the owner's, if there is one. The protocol's stands before
         the reader's.
         """
-        self.replaced = True
+        self.noticed |= REPLACED
         if owner is not None and (self.detour is None or method == "data_received"):
             self.detour = weakref.ref(owner)
             self.detour_method = method
