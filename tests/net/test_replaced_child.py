@@ -59,7 +59,7 @@ async def talking_child():
 
     async def ask(reader=None):
         child.stdin.write(b"\n")
-        return await (reader or child.stdout).readline()
+        return await asyncio.wait_for((reader or child.stdout).readline(), PATIENCE)
 
     try:
         yield child, ask
