@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import io
+import subprocess
 import sys
 import warnings
 
@@ -274,3 +275,25 @@ def test_one_that_the_collector_finds(run, tcp_wire, name):
         ]
 
     run(waiting_streams(tcp_wire, use))
+
+
+def test_one_that_is_left_at_the_end_of_the_interpreter(impl):
+    """When the modules are gone."""
+    program = f"""
+import asyncio, cloop
+kept = []
+async def main():
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        kept.append(reader.read(1))
+        writer.close()
+        await writer.wait_closed()
+with asyncio.Runner(loop_factory={impl.name}.new_event_loop) as runner:
+    runner.run(main())
+kept.append(kept)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "RuntimeWarning: coroutine 'StreamReader.read' was never awaited" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -121,7 +121,9 @@ static void cloop_call_warn(PyObject *self) {
     result = PyObject_CallOneArg(warn, self);
   } else {
     PyErr_Clear();
-    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "%R was never awaited", self) == 0) result = Py_NewRef(Py_None);
+    Py_XSETREF(name, PyObject_GetAttrString(self, "__qualname__"));
+    if (name != NULL && PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%S' was never awaited", name) == 0)
+      result = Py_NewRef(Py_None);
   }
   if (result == NULL) PyErr_WriteUnraisable(self);
   Py_XDECREF(result);
