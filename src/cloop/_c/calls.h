@@ -125,7 +125,13 @@ static void cloop_call_warn(PyObject *self) {
     if (name != NULL && PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%S' was never awaited", name) == 0)
       result = Py_NewRef(Py_None);
   }
-  if (result == NULL) PyErr_WriteUnraisable(self);
+  if (result == NULL) {
+#if PY_VERSION_HEX >= 0x030E0000
+    PyErr_FormatUnraisable("Exception ignored while finalizing coroutine %R", self);
+#else
+    PyErr_WriteUnraisable(self);
+#endif
+  }
   Py_XDECREF(result);
   Py_XDECREF(warn);
   Py_XDECREF(module);
