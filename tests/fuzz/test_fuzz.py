@@ -16,7 +16,11 @@ from tests.support import ROOT, load_implementation
 from .crew import Job, run_jobs
 from .trail import Trail, read_trail
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it needs pidfds, and /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="it needs pidfds, and /proc"),
+    # Of whatever an earlier test has left.
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
 # kqueue on Linux.
 EMULATED = sys.platform == "linux" and importlib.util.find_spec("cloop.poll.epoll") is None
 needs_cloop = pytest.mark.skipif("cloop" not in LOOPS, reason="not cloop's half")

@@ -79,9 +79,9 @@ def sockets_are_right(impl):
 
 @pytest.fixture
 def cloop_is_right(impl):
-    """Skips asyncio's half where no version of it has the connection's context."""
+    """Skips asyncio's half where its versions have no context of the connection, or keep the task's."""
     if not impl.is_cloop:
-        pytest.skip("asyncio runs what a task schedules in the task's context")
+        pytest.skip("asyncio runs what a task schedules in the task's context, or keeps that")
 
 
 async def in_a_task(function, *args):
@@ -108,7 +108,7 @@ def values(protocol):
     return methods, value
 
 
-def test_resumed_reading(run, sockets_are_right):
+def test_resumed_reading(run, cloop_is_right):
     async def main():
         async with with_raw_peer(Noting) as (protocol, peer):
             protocol.transport.pause_reading()
@@ -121,7 +121,7 @@ def test_resumed_reading(run, sockets_are_right):
     assert run(main()) == ((["data"], "unset"), False)
 
 
-def test_waiting_to_write(run, sockets_are_right):
+def test_waiting_to_write(run, cloop_is_right):
     async def main():
         async with with_raw_peer(Noting) as (protocol, peer):
             value = await in_a_task(fill, protocol.transport, bytes(1 << 20))
@@ -145,7 +145,7 @@ def test_closing(run, sockets_are_right, method):
     assert run(main()) == (["lost"], "unset")
 
 
-def test_closing_with_something_left_to_write(run, sockets_are_right):
+def test_closing_with_something_left_to_write(run, cloop_is_right):
     async def main():
         async with with_raw_peer(Noting) as (protocol, peer):
             fill(protocol.transport, bytes(1 << 20))
@@ -207,7 +207,7 @@ def test_gathered_writes(run, cloop_is_right):
 # ---- Datagrams
 
 
-def test_datagrams_that_wait(run, sockets_are_right):
+def test_datagrams_that_wait(run, cloop_is_right):
     async def main():
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.create_datagram_endpoint(Noting, local_addr=("127.0.0.1", 0))

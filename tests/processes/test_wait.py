@@ -256,6 +256,7 @@ def test_a_child_that_is_killed_by_a_transport_whose_loop_is_closed(impl):
     collect_garbage()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_copy_of_a_transport_leaves_the_child_alone(impl, loop):
     """What the copy of the process drops is no child of its."""
 

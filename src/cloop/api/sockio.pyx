@@ -137,10 +137,7 @@ cdef class Operation(Future):
         cdef WatchTable table = self.engine.watches
         return table.owners[3 * self.fd + (self.direction >> 1)] is self
 
-
-# asyncio's is a plain Future, and so is called in reprs and reports.
-(<PyTypeObject *>Operation).tp_name = "cloop.api.sockio.Future"
-
+(<PyTypeObject *>Operation).tp_name = "cloop.api.sockio.Future"  # as asyncio's is called in reprs
 
 cdef Operation new_operation(Reactor loop, object sock, attempt_t attempt):
     cdef Operation self = Operation.__new__(Operation)
