@@ -141,6 +141,9 @@ class Run:
     def reported(self, loop: object, context: dict[str, Any]) -> None:
         """The exception handler."""
         keys = ",".join(sorted(context))
+        if isinstance(context.get("exception"), RecursionError):
+            # Out of a task's step it is a callback's in asyncio, which has a handle.
+            keys = keys.replace("message,task", "handle,message")
         text = f"REPORT {plain(context['message'])} {describe(context.get('exception'))} {keys}"
         if "never retrieved" in text:
             # When nobody has it any more, which is no order of the loop's.
