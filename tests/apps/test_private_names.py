@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ENTRIES = tomllib.loads(Path(__file__).with_name("private_names.toml").read_text())["found"]
+SURVEY = tomllib.loads(Path(__file__).with_name("private_names.toml").read_text())
+ENTRIES = SURVEY["found"]
 FIELDS = {"package", "version", "file", "name", "wants", "gives"}
 LOOKED_UP = [entry for entry in ENTRIES if "on" in entry]
 
@@ -59,6 +60,9 @@ def test_entries_are_whole():
         assert entry["gives"] in ("right", "harmless", "not offered"), entry
         assert ("why" in entry) == (entry["gives"] != "right"), entry
         assert ("on" in entry) == ("attribute" in entry), entry
+    with_something = {name for entry in ENTRIES for name in entry["package"].split(", ")}
+    assert not with_something & SURVEY["searched"].keys()
+    assert all(SURVEY["searched"].values())
 
 
 @pytest.mark.parametrize("entry", LOOKED_UP, ids=label)
