@@ -130,7 +130,7 @@ def give_up(code: int, problem: str) -> NoReturn:
 def run_script(path: str) -> None:
     """Run a file as the module __main__."""
     module = new_main()
-    vars(module).update(__file__=path, __cached__=None, __loader__=SourceFileLoader("__main__", path))
+    place(module, path, SourceFileLoader("__main__", path))
     with io.open_code(path) as file:
         code = compile(file.read(), path, "exec", dont_inherit=True)
     exec(code, module.__dict__)
@@ -157,7 +157,7 @@ def run_code(text: str) -> None:
 def run_input() -> None:
     """Run what is on standard input as the module __main__."""
     module = new_main()
-    vars(module).update(__file__="<stdin>", __cached__=None, __loader__=BuiltinImporter)
+    place(module, "<stdin>", BuiltinImporter)
     exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True), module.__dict__)
 
 
@@ -169,7 +169,7 @@ def run_folder(path: str, finder: Any) -> None:
     if spec is None or spec.loader is None:
         give_up(1, f"can't find '__main__' module in {path!r}")
     module = new_main()
-    vars(module).update(__file__=spec.origin, __cached__=spec.cached, __loader__=spec.loader)
+    place(module, spec.origin, spec.loader, spec.cached)
     vars(module).update(__package__="", __spec__=spec)
     exec(spec.loader.get_code("__main__"), module.__dict__)  # type: ignore[attr-defined]
 
@@ -187,6 +187,13 @@ def new_main() -> types.ModuleType:
     vars(module).update(globals_of_main(), __builtins__=builtins)
     sys.modules["__main__"] = module
     return module
+
+
+def place(module: types.ModuleType, file: str | None, loader: Any, cached: str | None = None) -> None:
+    """Say where it is from."""
+    vars(module).update(__file__=file, __loader__=loader)
+    if sys.version_info < (3, 15):
+        vars(module)["__cached__"] = cached
 
 
 def print_exception(
