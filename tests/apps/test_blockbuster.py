@@ -148,6 +148,8 @@ def test_aiohttps_file_response(watched, file):
         async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/") as response:
             assert len(await response.read()) == 1_000_000
         await runner.cleanup()
+        # aiohttp does not wait for the thread that closes the file.
+        await asyncio.get_running_loop().shutdown_default_executor()
 
     watched(main())
 
