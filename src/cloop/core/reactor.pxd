@@ -94,7 +94,7 @@ cdef class Reactor:
         # The same from any thread.
         NoResult soon_threadsafe(self, object owner, run_t run) except NoResult.EXC
 
-        # `given` is the same number as an object; None where nobody has it.
+        # A timer at a time in seconds of the loop's clock; the first keeps the object that it is given.
         TimerHandle timer_given(self, object when, object callback, tuple args, object context)
         TimerHandle timer_at(self, double when, object callback, tuple args, object context)
 

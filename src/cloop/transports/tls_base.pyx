@@ -162,7 +162,7 @@ cdef class TlsBase(TlsFlow):
 
     def connection_made(self, transport):
         """The connection below is there: begin the handshake."""
-        if self.conn_lost:
+        if self.protocol is None and self.conn_lost:
             # It was on its way to its end, which has come first.
             return
         self.transport = transport
