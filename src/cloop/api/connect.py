@@ -176,8 +176,8 @@ async def open_any(
     try:
         if delay is not None:
             attempts = [lambda info=info: open_one(loop, errors, info, local_infos) for info in infos]
-            sock, _, raised = await staggered.staggered_race(attempts, delay, loop=loop)
-            # The exceptions' tracebacks refer to the frames that have this list.
+            # The exceptions' tracebacks refer to the frames that have its list of them.
+            sock, *_, raised = await staggered.staggered_race(attempts, delay, loop=loop)
             raised.clear()
         else:
             for info in infos:
