@@ -24,6 +24,7 @@ import warnings
 import weakref
 
 import cloop
+from cloop import notice
 
 from . import guards
 from .scenery import OWN_FDS, Scenery, found_by_collector, of_package
@@ -32,6 +33,9 @@ from .values import LIARS, LIES, PROTOCOLS, LyingSocket, lie, mischief, plain_va
 
 # Modules that are not for a process that has imported cloop: they run a program, or are another's plug-in.
 LEFT_OUT = ("cloop.__main__", "cloop.gunicorn")
+# asyncio's own _set_running_loop by another name: who says within a loop that it does not run waits for
+# ever, with asyncio as well (from 3.14 on).
+NOT_CALLED = notice.watched
 DEPTH = 3
 POOL = 600
 FOUND = 3
@@ -56,6 +60,8 @@ def entries(modules: list[types.ModuleType]) -> tuple[list[type], list[object]]:
             if isinstance(value, type):
                 if of_package(value):
                     kinds[id(value)] = value
+            elif value is NOT_CALLED:
+                continue
             elif callable(value) and getattr(value, "__module__", "").startswith("cloop"):
                 functions[id(value)] = value
     return sorted(kinds.values(), key=str), sorted(
