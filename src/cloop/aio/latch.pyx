@@ -237,6 +237,9 @@ cdef NoResult run_gather(object owner) except NoResult.EXC:
 
 
 # Up to 3.11, what is done already is heard of a turn later, as all else.
+# From 3.14 on asyncio's shield() does not take the inner future's exception for seen where the outer one was
+# cancelled in the same turn.
+cdef bint tells_of_lost = sys.version_info >= (3, 14)
 cdef bint sees_done = sys.version_info >= (3, 12)
 
 
@@ -296,7 +299,7 @@ cdef class ShieldedFuture(Future):
         """The inner future is done."""
         forget_awaited(inner, self.awaiting)
         if self.state == CANCELLED:
-            if not inner.cancelled():
+            if not tells_of_lost and not inner.cancelled():
                 inner.exception()  # seen, so that nobody reports it
             return
         if self.state != PENDING:

@@ -1,6 +1,7 @@
 """shield: the outer one can be cancelled, the inner one not through it."""
 
 import asyncio
+import sys
 
 import pytest
 
@@ -106,6 +107,27 @@ def test_a_failure_after_the_outer_was_cancelled(loop, run, functions, future, r
         inner.exception()
     collect_garbage()
     reports.take()
+
+
+def test_a_failure_in_the_turn_in_which_the_outer_is_cancelled(run, functions, reports):
+    """Up to 3.13 nobody is told of it, from 3.14 on it is one that was never retrieved."""
+
+    async def fail(steps):
+        await settle(steps)
+        raise KeyError("lost")
+
+    async def main():
+        inner = asyncio.create_task(fail(1))
+        outer = functions.shield(inner)
+        # Behind the step in which it fails, and before the outer one is told.
+        asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, outer.cancel)
+        await settle(5)
+        assert outer.cancelled()
+
+    run(main())
+    collect_garbage()
+    messages = [report["message"] for report in reports.take()]
+    assert messages == (["Task exception was never retrieved"] if sys.version_info >= (3, 14) else [])
 
 
 def test_the_inner_one_is_kept_by_its_future_only(run, functions):
