@@ -454,6 +454,9 @@ class Run:
         self.reader.feed_eof()
 
     def sync_fail_reader(self, error: str) -> None:
+        if self.reader._buffer:
+            # asyncio's reader that has just been woken with too little would not see it, and wait for ever.
+            return
         self.reader.set_exception(ERRORS[error]())
 
     def sync_look_at_reader(self) -> object:
