@@ -233,10 +233,11 @@ cdef class EpollPoller(Poller):
     cdef NoResult wake(self) except NoResult.EXC:
         cdef uint64_t one = 1
         # EAGAIN: the counter is full, so the loop is being woken as it is.
-        if write(self.wakefd, &one, sizeof(one)) < 0 and errno != EAGAIN and errno != EINTR:
+        while write(self.wakefd, &one, sizeof(one)) < 0 and errno != EAGAIN:
             if errno == EBADF:
                 raise RuntimeError("Event loop is closed")
-            PyErr_SetFromErrno(OSError)
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
         return NoResult.OK
 
     def fileno(self):
