@@ -144,9 +144,7 @@ def read(g: Generator) -> Op:
     if how == "readexactly":
         # Of more, asyncio's task goes on with each piece that comes, and waits again; cloop's with the last.
         return ("read", how, g.random.choice([-1, 0, 1]))
-    # With -1 asyncio's task takes each piece as it comes, and is given an end that is none where another task
-    # has taken it before; cloop's takes all together.
-    return ("read", how, g.random.choice([0, 1, 2, 5, 100]))
+    return ("read", how, g.random.choice([-1, 0, 1, 2, 5, 100]))
 
 
 def lock(g: Generator) -> str:

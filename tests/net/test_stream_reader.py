@@ -318,6 +318,35 @@ def test_all_up_to_the_end_that_a_reader_was_woken_with(run, wire):
     assert run(main()) == b"all of it"
 
 
+def test_what_read_has_taken_before_an_exception_is_gone(run, wire):
+    """It takes as much as the limit when it is woken; the rest is left."""
+
+    async def main():
+        async with wire.talking(echo) as (reader, _):
+            reader._limit = 8
+            waiting = asyncio.create_task(reader.read())
+            await settle()
+            reader.feed_data(b"long long long long ")
+            reader.set_exception(OSError("broken"))
+            with pytest.raises(OSError, match=r"^broken$"):
+                await waiting
+            return bytes(reader._buffer)
+
+    assert run(main()) == b"g long long "
+
+
+def test_read_ends_where_another_task_has_taken_what_woke_it(run, wire):
+    async def main():
+        async with wire.talking(echo) as (reader, _):
+            waiting = asyncio.create_task(reader.read())
+            await settle()
+            other = asyncio.create_task(reader.read(100))
+            reader.feed_data(b"data")
+            return await other, await asyncio.wait_for(waiting, 5)
+
+    assert run(main()) == (b"data", b"")
+
+
 def test_too_little_and_the_end_come_before_an_exception(run, wire):
     async def main():
         async with wire.talking(echo) as (reader, _):

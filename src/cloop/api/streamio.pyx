@@ -256,17 +256,16 @@ cdef class StreamCall:
         return NoResult.OK
 
     cdef object read_on(self, Intake intake, bint waited):
-        """Take what there is, as asyncio does: so reading is not paused, and it is lost with the call."""
-        cdef bytes data
+        """As asyncio, which calls read(limit) until that returns nothing: also when it was woken and another
+        task has read before. So reading is not paused, and what was taken is lost with the call."""
         while True:
-            if intake.exception is not None and not (waited and intake.eof):
+            if intake.exception is not None and not waited:
                 raise intake.exception
+            most = sys.maxsize if intake.exception is None else intake.low
+            data = intake.take(most) if waited else intake.read(most)
             waited = False
-            data = intake.read(sys.maxsize)
-            if data is None:
-                return None
             if not data:
-                return b"".join(self.parts)
+                return None if data is None else b"".join(self.parts)
             self.parts.append(data)
 
     cdef object wait(self):
