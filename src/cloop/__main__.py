@@ -190,7 +190,7 @@ def new_main() -> types.ModuleType:
 
 
 def place(module: types.ModuleType, file: str | None, loader: Any, cached: str | None = None) -> None:
-    """Say where it is from."""
+    """Set what tells of a module's file: `__file__`, `__loader__` and, before 3.15, `__cached__`."""
     vars(module).update(__file__=file, __loader__=loader)
     if sys.version_info < (3, 15):
         vars(module)["__cached__"] = cached

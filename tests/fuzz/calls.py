@@ -33,8 +33,8 @@ from .values import LIARS, LIES, PROTOCOLS, LyingSocket, lie, mischief, plain_va
 
 # Modules that are not for a process that has imported cloop: they run a program, or are another's plug-in.
 LEFT_OUT = ("cloop.__main__", "cloop.gunicorn")
-# asyncio's own _set_running_loop by another name: who says within a loop that it does not run waits for
-# ever, with asyncio as well (from 3.14 on).
+# It stands for asyncio._set_running_loop. Called with None it takes the running loop away: then a wait within
+# that loop may not end, on asyncio's from 3.14 on as well.
 NOT_CALLED = notice.watched
 DEPTH = 3
 POOL = 600

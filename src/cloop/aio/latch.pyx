@@ -237,9 +237,6 @@ cdef NoResult run_gather(object owner) except NoResult.EXC:
 
 
 # Up to 3.11, what is done already is heard of a turn later, as all else.
-# From 3.14 on asyncio's shield() does not take the inner future's exception for seen where the outer one was
-# cancelled in the same turn.
-cdef bint tells_of_lost = sys.version_info >= (3, 14)
 cdef bint sees_done = sys.version_info >= (3, 12)
 
 
@@ -288,6 +285,11 @@ def gather(*coros_or_futures, return_exceptions=False):
 
 # ---- shield
 
+# From 3.14 on an exception of the inner future is not taken for retrieved where the outer one was cancelled
+# before it heard of that.
+cdef bint reports_unseen = sys.version_info >= (3, 14)
+
+
 @cython.final
 cdef class ShieldedFuture(Future):
     """What shield() returns: follows a future, and does not cancel it."""
@@ -299,8 +301,8 @@ cdef class ShieldedFuture(Future):
         """The inner future is done."""
         forget_awaited(inner, self.awaiting)
         if self.state == CANCELLED:
-            if not tells_of_lost and not inner.cancelled():
-                inner.exception()  # seen, so that nobody reports it
+            if not reports_unseen and not inner.cancelled():
+                inner.exception()  # retrieved, so that nobody reports it
             return
         if self.state != PENDING:
             return

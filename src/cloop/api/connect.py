@@ -176,8 +176,8 @@ async def open_any(
     try:
         if delay is not None:
             attempts = [lambda info=info: open_one(loop, errors, info, local_infos) for info in infos]
-            # The exceptions' tracebacks refer to the frames that have its list of them.
             sock, *_, raised = await staggered.staggered_race(attempts, delay, loop=loop)
+            # The list of exceptions, whose tracebacks refer to the race's frames, which refer to the list.
             raised.clear()
         else:
             for info in infos:
