@@ -455,8 +455,8 @@ class Run:
 
     def sync_fail_reader(self, error: str) -> None:
         if self.reader._buffer:
-            # A task that waits for a line, and was woken with less, waits for ever on asyncio; on cloop it gets
-            # the exception.
+            # On asyncio a task that waits for a line, and was woken with less, waits for ever; on cloop it
+            # gets the exception.
             return
         self.reader.set_exception(ERRORS[error]())
 
