@@ -260,10 +260,12 @@ cdef class KqueuePoller(Poller):
         cdef kevent_s change
         fill(&change, 0, EVFILT_USER, 0, 0)
         change.fflags = NOTE_TRIGGER
-        if kevent(self.kq, &change, 1, NULL, 0, NULL) < 0 and errno != EINTR:
+        # Twice is the same as once, so it is done again where a signal has interrupted it.
+        while kevent(self.kq, &change, 1, NULL, 0, NULL) < 0:
             if errno == EBADF:
                 raise RuntimeError("Event loop is closed")
-            PyErr_SetFromErrno(OSError)
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
         return NoResult.OK
 
     def fileno(self):
