@@ -27,9 +27,13 @@ MEANINGS = {
     SPUN: "kept the processor busy while it waited",
     WRONG: "SystemError",
 }
-# Seconds for the scenario itself, and for everything.
+# Of them, those that a machine with much else to do may be the reason of.
+MAY_BE_SLOW = (SILENT, STUCK, SPUN)
+# Seconds for the scenario itself, and for everything; and how many times as long where one of those is to be
+# ruled out.
 TIMEOUT = 2.0
 PATIENCE = 8.0
+PATIENT = 5.0
 
 
 class Stuck(KeyboardInterrupt):
@@ -71,8 +75,8 @@ class Watch(logging.Handler):
         self.look_at(context.get("exception"))
 
 
-def prepare() -> Watch:
-    """In a child: what is needed to see how it goes."""
+def prepare(patience: float) -> Watch:
+    """In a child: what is needed to see how it goes. It has `patience` seconds."""
     watch = Watch()
     faulthandler.enable()
     warnings.simplefilter("ignore")
@@ -83,7 +87,7 @@ def prepare() -> Watch:
         logger.addHandler(watch)
     sys.unraisablehook = threading.excepthook = watch.unraisable
     signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE, 0.5)
+    signal.setitimer(signal.ITIMER_REAL, patience, 0.5)
     return watch
 
 
@@ -93,9 +97,14 @@ def carry_out(
     begin: Callable[[], object],
     end: Callable[[], object] = lambda: None,
     strict: bool = True,
+    slowness: float = 1.0,
 ) -> int:
-    """Run the scenario between `begin` and `end`; the exit code. `strict`: a SystemError is a finding."""
-    watch = prepare()
+    """Run the scenario between `begin` and `end`; the exit code.
+
+    `strict`: a SystemError is a finding. `slowness`: how many times the usual time it has.
+    """
+    timeout = TIMEOUT * slowness
+    watch = prepare(PATIENCE * slowness)
     raised: BaseException | None = None
     began, cpu = time.monotonic(), time.process_time()
     loop = None
@@ -105,7 +114,7 @@ def carry_out(
     try:
         loop = impl.new_event_loop()
         loop.set_exception_handler(watch.reported)
-        loop.run_until_complete(asyncio.wait_for(SCENARIOS[name](impl), TIMEOUT))
+        loop.run_until_complete(asyncio.wait_for(SCENARIOS[name](impl), timeout))
     except BaseException as error:
         raised = error
     unfinished = tell_of_tasks(loop) if isinstance(raised, Stuck) else ""
@@ -117,7 +126,7 @@ def carry_out(
     end()
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     signal.setitimer(signal.ITIMER_REAL, 0)
-    code = judge(watch, raised, seconds, cpu, strict)
+    code = judge(watch, raised, seconds > timeout * 0.9 and cpu > seconds * 0.7, strict)
     if code != FINE:
         print(unfinished)
         for error in watch.errors:
@@ -134,20 +143,22 @@ def carry_out(
 def tell_of_tasks(loop: asyncio.AbstractEventLoop | None) -> str:
     """The tasks that were not over, and where they were."""
     told = io.StringIO()
+    # To tell may take longer than to the next alarm, which is for what comes after.
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE, 0.5)
     with contextlib.suppress(Exception):
         for task in asyncio.all_tasks(loop):
             task.print_stack(file=told)
     return told.getvalue()
 
 
-def judge(watch: Watch, raised: BaseException | None, seconds: float, cpu: float, strict: bool) -> int:
-    """The exit code."""
+def judge(watch: Watch, raised: BaseException | None, spun: bool, strict: bool) -> int:
+    """The exit code. `spun`: it was busy for all of its time."""
     if strict and (isinstance(raised, SystemError) or watch.system_error):
         return WRONG
     if isinstance(raised, Stuck) and not watch.count:
         # What was reported may be what was to stop the loop.
         return STUCK
-    if seconds > TIMEOUT * 0.9 and cpu > seconds * 0.7:
+    if spun:
         return SPUN
     if isinstance(raised, TimeoutError) and not (raised.errno or watch.count or has_cause(raised)):
         return SILENT

@@ -143,6 +143,14 @@ def run_jobs(jobs: Iterator[Job], at_once: int, seconds: float) -> Iterator[Ende
             yield from next_ended(running)
 
 
+def once_more(ended: Ended, patient: Job) -> Ended:
+    """How it ended, by itself and with more time: what was only slow is no finding."""
+    for again in run_jobs(iter([patient]), 1, patient.limit):
+        print(f"{ended.job.name}: {'the same' if again.code == ended.code else 'not so'} with more time")
+        return again
+    return ended
+
+
 def next_ended(running: dict[int, Running]) -> list[Ended]:
     """Wait until one of them ends or has run too long."""
     poller = select.poll()

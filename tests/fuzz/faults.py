@@ -17,8 +17,8 @@ from pathlib import Path
 
 from tests.support import Implementation, load_implementation
 
-from .carry_out import MEANINGS, SILENT, carry_out
-from .crew import Job, run_jobs
+from .carry_out import MAY_BE_SLOW, MEANINGS, PATIENT, SILENT, carry_out
+from .crew import Ended, Job, once_more, run_jobs
 from .scenarios import SCENARIOS, run_all_once
 
 NO_MEMORY = "ENOMEM ENOBUFS"
@@ -106,14 +106,14 @@ LIMIT = 20.0
 PR_SET_PTRACER, ANY = 0x59616D61, ctypes.c_ulong(-1)
 
 
-def body_of(name: str, impl: Implementation) -> Callable[[], int]:
+def body_of(name: str, impl: Implementation, slowness: float) -> Callable[[], int]:
     """A body that waits for strace, and then carries out the scenario."""
 
     def stop() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY, 0, 0, 0)
         os.kill(os.getpid(), signal.SIGSTOP)
 
-    return lambda: carry_out(name, impl, stop)
+    return lambda: carry_out(name, impl, stop, slowness=slowness)
 
 
 class Strace:
@@ -145,15 +145,18 @@ class Strace:
         return text
 
 
-def traced(name: str, impl: Implementation, title: str, folder: Path, *options: str) -> tuple[Job, Strace]:
+def traced(
+    name: str, impl: Implementation, title: str, folder: Path, *options: str, slowness: float = 1.0
+) -> Job:
     """A case under strace."""
     strace = Strace(folder, *options)
-    return Job(title, body_of(name, impl), LIMIT, started=strace.attach, ended=strace.end), strace
+    body = body_of(name, impl, slowness)
+    return Job(title, body, LIMIT * slowness, started=strace.attach, ended=strace.end)
 
 
 def count_calls(name: str, impl: Implementation, folder: Path) -> dict[str, int]:
     """The system calls of a scenario, each with how often it is made."""
-    job, _ = traced(name, impl, name, folder, "-c")
+    job = traced(name, impl, name, folder, "-c")
     (ended,) = run_jobs(iter([job]), 1, LIMIT)
     if ended.code:
         raise RuntimeError(f"{name} fails by itself: {ended.code}\n{ended.output}")
@@ -192,6 +195,8 @@ def faults(options: argparse.Namespace) -> int:
         ):
             if ended.code == SILENT and ended.job.name.split()[1] in NOT_DONE:
                 ended.code = 0
+            if ended.code in MAY_BE_SLOW:
+                ended = once_more(ended, inject(impl, Path(folder), *case_of(ended), slowness=PATIENT))
             report.look_at(ended)
     return report.end()
 
@@ -213,8 +218,15 @@ def choose(
     return iter(every)
 
 
-def inject(impl: Implementation, folder: Path, name: str, call: str, error: str, number: int) -> Job:
+def case_of(ended: Ended) -> tuple[str, str, str, int]:
+    """The case that it was."""
+    name, call, error, number = ended.job.name.split()
+    return name, call, error, int(number)
+
+
+def inject(
+    impl: Implementation, folder: Path, name: str, call: str, error: str, number: int, slowness: float = 1.0
+) -> Job:
     """A case in which a call fails."""
     what = ("-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={number}")
-    job, _ = traced(name, impl, f"{name} {call} {error} {number}", folder, *what)
-    return job
+    return traced(name, impl, f"{name} {call} {error} {number}", folder, *what, slowness=slowness)
