@@ -93,6 +93,8 @@ def set_up(sanitized: bool) -> None:
     # A number that stands for a process may be any: -1 is all of them.
     os.kill = allow_only(os.kill, is_own_child)
     os.killpg = allow_only(os.killpg, lambda pgid, signum: False)
+    # The same number waits for any child, also one that does not end.
+    os.waitpid = allow_only(os.waitpid, lambda pid, options: options & os.WNOHANG or is_own_child(pid))
     signal.pidfd_send_signal = allow_only(signal.pidfd_send_signal, lambda *args: False)
     signal.signal = allow_only(signal.signal, is_free_signal)
     signal.setitimer = allow_only(signal.setitimer, lambda *args: False)
