@@ -17,6 +17,7 @@ from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from cloop.api import dns, streams
+from cloop.api.opening import Opening
 from cloop.transports.base import is_claimed
 from cloop.transports.stream import StreamTransport
 
@@ -287,13 +288,13 @@ async def wrap(
     try:
         sock.setblocking(False)
         protocol = equipped_factory()
-        waiter = loop.create_future()
+        opening = Opening(loop)
         if ssl:
             transport = loop._make_ssl_transport(
                 sock,
                 protocol,
                 None if isinstance(ssl, bool) else ssl,
-                waiter,
+                opening.waiter,
                 server_side=server_side,
                 server_hostname=server_hostname,
                 ssl_handshake_timeout=ssl_handshake_timeout,
@@ -301,19 +302,13 @@ async def wrap(
                 **options,
             )
         else:
-            transport = loop._make_socket_transport(sock, protocol, waiter, **options)
+            transport = loop._make_socket_transport(sock, protocol, opening.waiter, **options)
     except BaseException:
         # Unless it is another transport's, which is what the error is then about.
         if not is_claimed(loop, sock):
             sock.close()
         raise
-    try:
-        await waiter
-    except BaseException:
-        transport.close()
-        # The exception's traceback must not keep the connection alive.
-        waiter = None  # type: ignore[assignment]
-        raise
+    await opening.wait(transport)
     if equipped_factory is not protocol_factory:
         # The writer is made next.
         loop.writer_protocol = protocol

@@ -12,6 +12,7 @@ from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloop.api import dns, socketfile
+from cloop.api.opening import Opening
 from cloop.transports.base import is_claimed
 from cloop.transports.datagram import DatagramTransport
 
@@ -200,20 +201,14 @@ async def wrap(
     """A protocol and the transport over a socket, once connection_made was called."""
     try:
         protocol = protocol_factory()
-        waiter = loop.create_future()
-        transport = loop._make_datagram_transport(sock, protocol, address, waiter)
+        opening = Opening(loop)
+        transport = loop._make_datagram_transport(sock, protocol, address, opening.waiter)
     except BaseException:
         # The user's socket stays his, as with asyncio.
         if own and not is_claimed(loop, sock):
             sock.close()
         raise
-    try:
-        await waiter
-    except BaseException:
-        transport.close()
-        # The exception's traceback must not keep the transport alive.
-        waiter = None  # type: ignore[assignment]
-        raise
+    await opening.wait(transport)
     return transport, protocol
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cloop.api.opening import Opening
 from cloop.transports.pipe import ReadPipeTransport, WritePipeTransport
 
 if TYPE_CHECKING:
@@ -46,15 +47,9 @@ async def connect(
     except BaseException:
         pipe.close()
         raise
-    waiter = loop.create_future()
-    transport = make(pipe, protocol, waiter)
-    try:
-        await waiter
-    except BaseException:
-        transport.close()
-        # The exception's traceback must not keep the transport alive.
-        waiter = None  # type: ignore[assignment]
-        raise
+    opening = Opening(loop)
+    transport = make(pipe, protocol, opening.waiter)
+    await opening.wait(transport)
     if loop.get_debug():
         logger.debug("%s pipe %r connected: (%r, %r)", direction, pipe.fileno(), transport, protocol)
     return transport, protocol

@@ -9,6 +9,7 @@ from asyncio import constants
 from asyncio.streams import StreamReaderProtocol
 from typing import TYPE_CHECKING, Any
 
+from cloop.api.opening import Opening
 from cloop.transports.stream import StreamTransport
 from cloop.transports.tls import TlsTransport
 from cloop.transports.tls_base import context_of
@@ -82,12 +83,12 @@ async def start_tls(
         raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
     if not getattr(transport, "_start_tls_compatible", False):
         raise TypeError(f"transport {transport!r} is not supported by start_tls()")
-    waiter = loop.create_future()
+    opening = Opening(loop)
     tls = TlsTransport(
         loop,
         protocol,
         sslcontext,
-        waiter,
+        opening.waiter,
         server_side,
         server_hostname,
         ssl_handshake_timeout=ssl_handshake_timeout,
@@ -109,13 +110,10 @@ async def start_tls(
     made = loop.call_soon(tls.connection_made, transport, context=context)
     resumed = loop.call_soon(transport.resume_reading, context=context)
     try:
-        await waiter
+        await opening.wait(transport)
     except BaseException:
-        transport.close()
         made.cancel()
         resumed.cancel()
-        # The exception's traceback must not keep the connection alive.
-        waiter = None  # type: ignore[assignment]
         raise
     return None if tls._transport is None else tls
 
