@@ -180,14 +180,8 @@ async def subprocess_exec(
         check_options(universal_newlines)
         raise ValueError("shell must be False")
     check_options(universal_newlines, bufsize, text, encoding, errors)
-    protocol = protocol_factory()
-    message = log_start(loop, f"execute program {program!r}", stdin, stdout, stderr)
-    transport = await connect(loop, protocol, (program, *args), False, stdin, stdout, stderr, options)
-    if equip_child(loop, protocol_factory, protocol, transport):
-        transport.__class__ = NoticingTransport
-    if loop.get_debug() and message is not None:
-        logger.info("%s: %r", message, transport)
-    return transport, protocol
+    pipes = (stdin, stdout, stderr)
+    return await open_child(loop, protocol_factory, (program, *args), False, pipes, options)
 
 
 async def subprocess_shell(
@@ -213,12 +207,29 @@ async def subprocess_shell(
         check_options(universal_newlines)
         raise ValueError("shell must be True")
     check_options(universal_newlines, bufsize, text, encoding, errors)
+    pipes = (stdin, stdout, stderr)
+    return await open_child(loop, protocol_factory, cmd, True, pipes, options)
+
+
+async def open_child(
+    loop: Loop,
+    protocol_factory: Callable[[], _P],
+    args: Any,
+    shell: bool,
+    pipes: tuple[Any, Any, Any],
+    options: dict[str, Any],
+) -> tuple[SubprocessTransport, _P]:
+    """A protocol and the transport of a child that was started, with `pipes` as its first descriptors."""
     protocol = protocol_factory()
-    message = log_start(loop, f"run shell command {cmd!r}", stdin, stdout, stderr)
-    transport = await connect(loop, protocol, cmd, True, stdin, stdout, stderr, options)
+    message = None
+    if loop.get_debug():
+        # Without its arguments, which may be secret.
+        message = f"run shell command {args!r}" if shell else f"execute program {args[0]!r}"
+        log_start(message, *pipes)
+    transport = await connect(loop, protocol, args, shell, *pipes, options)
     if equip_child(loop, protocol_factory, protocol, transport):
         transport.__class__ = NoticingTransport
-    if loop.get_debug() and message is not None:
+    if message is not None and loop.get_debug():
         logger.info("%s: %r", message, transport)
     return transport, protocol
 
@@ -243,10 +254,8 @@ def check_options(
         raise ValueError("errors must be None")
 
 
-def log_start(loop: Loop, message: str, stdin: Any, stdout: Any, stderr: Any) -> str | None:
-    """In debug mode, say what is started, without its arguments, which may be secret."""
-    if not loop.get_debug():
-        return None
+def log_start(message: str, stdin: Any, stdout: Any, stderr: Any) -> None:
+    """Say what is started, and what its pipes are."""
     info = [message]
     if stdin is not None:
         info.append(f"stdin={describe_pipe(stdin)}")
@@ -259,7 +268,6 @@ def log_start(loop: Loop, message: str, stdin: Any, stdout: Any, stderr: Any) ->
             if pipe is not None
         ]
     logger.debug(" ".join(info))
-    return message
 
 
 def describe_pipe(pipe: Any) -> str:
