@@ -40,3 +40,8 @@ cdef class Listener:
         NoResult refused(self) except NoResult.EXC
         NoResult admit(self, int fd, const sockaddr *address, socklen_t length) except NoResult.EXC
         NoResult connect(self, object sock, object peername, object context) except NoResult.EXC
+
+# Tells of an accepted connection that was not to be, for the lack of a protocol, of a transport or of TLS.
+# asyncio does so in debug mode only.
+cdef NoResult report_not_made(Reactor loop, object exception, object protocol,
+                              object transport) except NoResult.EXC

@@ -20,7 +20,6 @@ class Listener:
         accept: _Accept | None = None,
         context: Context | None = None,
     ) -> Listener: ...
-    def report(self, exc: BaseException, protocol: asyncio.BaseProtocol | None) -> None: ...
 
 def start_listening(
     loop: Reactor,

@@ -174,18 +174,22 @@ cdef class Listener:
             sock.close()
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
                 raise
-            self.report(exc, protocol)
+            report_not_made(self.loop, exc, protocol, None)
         return NoResult.OK
 
-    def report(self, exc, protocol):
-        """Tell of a connection that was not to be, of which asyncio does in debug mode only."""
-        context = {
-            "message": "Error on transport creation for incoming connection",
-            "exception": exc,
-        }
-        if protocol is not None:
-            context["protocol"] = protocol
-        self.loop.call_exception_handler(context)
+
+cdef NoResult report_not_made(Reactor loop, object exception, object protocol,
+                              object transport) except NoResult.EXC:
+    context = {
+        "message": "Error on transport creation for incoming connection",
+        "exception": exception,
+    }
+    if protocol is not None:
+        context["protocol"] = protocol
+    if transport is not None:
+        context["transport"] = transport
+    loop.call_exception_handler(context)
+    return NoResult.OK
 
 
 def start_listening(Reactor loop not None, sock, protocol_factory, *, server=None, backlog=100,

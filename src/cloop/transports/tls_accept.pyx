@@ -7,6 +7,7 @@ from asyncio import CancelledError
 
 from cloop.core.reactor cimport Reactor
 from cloop.core.ring cimport link_node, members_of, unlink_node
+from cloop.transports.listener cimport report_not_made
 from cloop.transports.scratch cimport scratch_of
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
@@ -46,7 +47,7 @@ cdef class TlsAcceptor:
                 transport._disown()
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
                 raise
-            report(self.loop, exc, protocol, None)
+            report_not_made(self.loop, exc, protocol, None)
         else:
             transport.server = self.server
             admission.transport = transport
@@ -84,19 +85,7 @@ cdef class Admission:
             return
         transport.close()
         if self.acceptor.loop.debug:
-            report(self.acceptor.loop, exception, protocol, transport)
-
-
-cdef report(Reactor loop, object exception, object protocol, object transport):
-    context = {
-        "message": "Error on transport creation for incoming connection",
-        "exception": exception,
-    }
-    if protocol is not None:
-        context["protocol"] = protocol
-    if transport is not None:
-        context["transport"] = transport
-    loop.call_exception_handler(context)
+            report_not_made(self.acceptor.loop, exception, protocol, transport)
 
 
 def end_admissions(Reactor loop not None, listening=None):
