@@ -209,7 +209,7 @@ static PyObject *cloop_call_attribute(PyObject *instance, PyObject *name) {
 }
 
 /* Whether a transport of ours, whose type has a dict for its instances, has attributes of its own. */
-static inline int cloop_call_is_equipped(PyObject *transport) {
+static inline int cloop_call_has_attributes(PyObject *transport) {
   PyObject *dict = *(PyObject **)((char *)transport + Py_TYPE(transport)->tp_dictoffset);
   return dict != NULL && PyDict_Check(dict) && PyDict_GET_SIZE(dict) != 0;
 }

@@ -284,10 +284,10 @@ async def wrap(
 ) -> tuple[Transport, _P]:
     """A protocol and the transport over a connected socket, once connection_made was called."""
     options: dict[str, Any] = {"context": contextvars.copy_context()} if ONE_CONTEXT else {}
-    equipped_factory = streams.equipped(loop, protocol_factory)
+    factory = streams.factory_for(loop, protocol_factory)
     try:
         sock.setblocking(False)
-        protocol = equipped_factory()
+        protocol = factory()
         opening = Opening(loop)
         if ssl:
             transport = loop._make_ssl_transport(
@@ -309,7 +309,7 @@ async def wrap(
             sock.close()
         raise
     await opening.wait(transport)
-    if equipped_factory is not protocol_factory:
+    if factory is not protocol_factory:
         # The writer is made next.
         loop.writer_protocol = protocol
     return transport, protocol

@@ -266,7 +266,7 @@ def start_serving(
 ) -> None:
     """Accept connections of a listening socket: asyncio's private `_start_serving`."""
     accept = None
-    protocol_factory = streams.equipped(loop, protocol_factory)
+    protocol_factory = streams.factory_for(loop, protocol_factory)
     if sslcontext:
         accept = TlsAcceptor(
             loop, protocol_factory, sslcontext, server, sock, ssl_handshake_timeout, ssl_shutdown_timeout

@@ -42,7 +42,7 @@ cdef extern from "calls.h":
     # NULL if there is none.
     PyObject *take_spare "cloop_call_spare"()
     object stolen "(PyObject *)"(PyObject *data)
-    bint is_equipped "cloop_call_is_equipped"(object transport)
+    bint has_attributes "cloop_call_has_attributes"(object transport)
     int origin_depth "cloop_call_origin_depth"()
     void warn_unawaited "cloop_call_warn"(object call)
 
@@ -350,7 +350,7 @@ cdef bint is_calm(object writer, object transport):
             return False
         intake = tls.intake
         protocol = tls.protocol
-    if intake is None or intake.noticed or intake.exception is not None or is_equipped(transport):
+    if intake is None or intake.noticed or intake.exception is not None or has_attributes(transport):
         return False
     # One of another class tells when it gets another protocol or reader (api/replaced).
     return type(writer) is not slotted_writer or (
@@ -544,9 +544,9 @@ class StreamWriter(asyncio.StreamWriter):
     def write(self, data):
         """Send bytes-like data; what can't be sent now is queued."""
         cdef object transport = transport_of(self)
-        if type(transport) is StreamTransport and not is_equipped(transport):
+        if type(transport) is StreamTransport and not has_attributes(transport):
             (<StreamTransport>transport).write(data)
-        elif type(transport) is TlsTransport and not is_equipped(transport):
+        elif type(transport) is TlsTransport and not has_attributes(transport):
             (<TlsTransport>transport).write(data)
         else:
             # Of another kind; or somebody may have put a method in the place of ours, to see what is sent.

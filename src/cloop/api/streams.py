@@ -8,8 +8,8 @@ that is made as ours from the start has its attributes in slots and is faster st
     asyncio.open_connection, start_server, open_unix_connection, start_unix_server
 
 get them on a loop of cloop's: they make asyncio's objects, of which the loop is given the protocol,
-and `equipped` sees to its reader before the connection is made. A server's function has its factory made
-by one here, with the same arguments. A client's reader is the
+and the factory that `factory_for` gives for theirs sees to its reader before the connection is made. A
+server's function has its factory made by one here, with the same arguments. A client's reader is the
 function's already, and changes its class; its writer is made by the function once the loop has
 connected, and known to nobody else. But StreamWriter.__init__() asks the loop for a future, as the
 first thing that happens then: `equip_writer` looks who asks.
@@ -123,7 +123,7 @@ def are_asyncios(known: list[tuple[type, attrgetter[Any], Any]]) -> bool:
     return True
 
 
-def equipped(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]:
+def factory_for(loop: Loop, protocol_factory: Callable[[], _P]) -> Callable[[], _P]:
     """A factory of streams that are equipped, if it is one of asyncio's four functions'; else itself."""
     if not is_asyncios(loop, protocol_factory, streams):
         return protocol_factory
