@@ -47,7 +47,6 @@ from cloop.aio.future cimport PENDING, Future
 from cloop.core.handle cimport caller_stack
 from cloop.core.reactor cimport Reactor
 from cloop.core.shared cimport leave_memory, use_memory
-from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport address_of
 from cloop.transports.base cimport would_block
@@ -128,14 +127,13 @@ cdef class Operation(Future):
         if not self.waiting:
             return NoResult.OK
         self.waiting = False
-        if not self.engine.closed and self.has_watch():
-            self.engine.watches.unwatch(self.fd, self.direction)
+        if not self.engine.closed:
+            self.engine.watches.unwatch_own(self.fd, self.direction, self)
         return NoResult.OK
 
     cdef bint has_watch(self):
         """Whether it is the one that the table has: a later one takes the place of an earlier."""
-        cdef WatchTable table = self.engine.watches
-        return table.owners[3 * self.fd + (self.direction >> 1)] is self
+        return self.engine.watches.holds(self.fd, self.direction, self)
 
 (<PyTypeObject *>Operation).tp_name = "cloop.api.sockio.Future"  # as asyncio's is called in reprs
 
@@ -194,11 +192,9 @@ cdef NoResult run_operation(object owner) except NoResult.EXC:
 cdef NoResult wait_again(object owner) except NoResult.EXC:
     """The moment is over."""
     cdef Operation self = <Operation>owner
-    cdef WatchTable table
     if self.state != PENDING:
         return NoResult.OK
-    table = self.engine.watches
-    if table.owners[3 * self.fd + (self.direction >> 1)] is not None:
+    if self.engine.watches.owner_of(self.fd, self.direction) is not None:
         # One that came later has its place.
         return self.abandon()
     try:

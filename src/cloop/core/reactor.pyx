@@ -541,11 +541,7 @@ cdef NoResult run_watched(object owner) except NoResult.EXC:
     cdef Handle self = <Handle>owner
     if not self.cancelled_:
         return run_handle(self)
-    for fd, entries in (<Reactor>self.loop).watches.snapshot().items():
-        for direction, entry in zip((READ, WRITE), entries):
-            if entry is self:
-                (<Reactor>self.loop).watches.unwatch(fd, direction)
-    return NoResult.OK
+    return (<Reactor>self.loop).watches.unwatch_all_of(self)
 
 
 cdef object describe(object owner):

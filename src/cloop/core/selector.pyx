@@ -37,7 +37,7 @@ cdef class Selector:
             loop.inbox.awake()
         for i in range(n):
             fired = &loop.poller.fired[i]
-            if fired.fd < loop.watches.size and loop.watches.watches[fired.fd].gen == fired.gen:
+            if loop.watches.is_current(fired):
                 found.append((self.key_of(fired.fd), fired.mask))
             loop.watches.fire(fired, loop.ready)
         return found
@@ -59,8 +59,8 @@ cdef class Selector:
 
     cdef object key_of(self, int fd):
         cdef object owners = self.loop.watches.entries(fd)
-        cdef int mask = self.loop.watches.watches[fd].mask
-        return selectors.SelectorKey(self.loop.watches.files.get(fd, fd), fd, mask, owners)
+        cdef int mask = self.loop.watches.interest(fd)
+        return selectors.SelectorKey(self.loop.watches.file_of(fd), fd, mask, owners)
 
     def __setattr__(self, name, value):
         PyObject_GenericSetAttr(self, name, value)

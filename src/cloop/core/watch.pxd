@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t
 
 from cloop._c.pyapi cimport NoResult
 from cloop.core.ready cimport Ready, run_t
-from cloop.poll.poller cimport Fired, Poller
+from cloop.poll.poller cimport READ, WRITE, Fired, Poller
 
 # How the poller knows a descriptor's interest.
 cdef enum Shots:
@@ -26,14 +26,22 @@ cdef struct Watch:
     run_t reader         # meaningful where the mask has the bit
     run_t writer
 
+# Beside READ and WRITE: whose slot the claim on a descriptor is in.
+cdef enum:
+    CLAIM = 4
+
+# Where WatchTable.owners has who waits for a direction.
+cdef inline Py_ssize_t slot_of(int fd, uint32_t direction) noexcept nogil:
+    return 3 * <Py_ssize_t>fd + (direction >> 1)
+
 @cython.final
 cdef class WatchTable:
     cdef:
         Poller poller
         Watch *watches       # by descriptor
         int size             # descriptors there is room for
-        # By 3 * descriptor: the reader's owner, the writer's owner, and a weak reference to the
-        # transport that claims the descriptor; None where there is none.
+        # By slot_of(): the reader's owner, the writer's owner, and a weak reference to the transport that
+        # claims the descriptor; None where there is none. No other module looks here.
         list owners
         readonly int count   # descriptors with interest
         int quiet            # of these, how many there is no need to look at while the loop is busy
@@ -52,8 +60,40 @@ cdef class WatchTable:
         # Stop waiting; returns the entry's owner, or None if there was none.
         object unwatch(self, int fd, uint32_t direction)
 
+        # Who waits for a direction of any number, or None.
+        inline object owner_of(self, int fd, uint32_t direction):
+            if fd < 0 or fd >= self.size:
+                return None
+            return self.owners[slot_of(fd, direction)]
+
+        # Whether that is `owner`. Whoever has closed a descriptor behind its owner's back has given away its
+        # number, and another one may wait there now.
+        inline bint holds(self, int fd, uint32_t direction, object owner) noexcept:
+            return 0 <= fd < self.size and self.owners[slot_of(fd, direction)] is owner
+
+        # Stop waiting if it is `owner` who waits.
+        inline NoResult unwatch_own(self, int fd, uint32_t direction, object owner) except NoResult.EXC:
+            if self.holds(fd, direction, owner):
+                self.unwatch(fd, direction)
+            return NoResult.OK
+
+        # The same wherever it waits.
+        NoResult unwatch_all_of(self, object owner) except NoResult.EXC
+
         # The owners of the reader's and of the writer's entry.
-        tuple entries(self, int fd)
+        inline tuple entries(self, int fd):
+            return self.owner_of(fd, READ), self.owner_of(fd, WRITE)
+
+        # What the poller knows a descriptor's interest as; of a number that is watched.
+        inline uint32_t interest(self, int fd) noexcept:
+            return self.watches[fd].mask
+
+        # Whether a poller's record is of what the number stands for now.
+        inline bint is_current(self, Fired *fired) noexcept:
+            return fired.fd < self.size and self.watches[fired.fd].gen == fired.gen
+
+        # What the descriptor was given as: a file object, or its number.
+        object file_of(self, int fd)
 
         # Turns a poller's record into ready entries.
         NoResult fire(self, Fired *fired, Ready ready) except NoResult.EXC

@@ -8,7 +8,6 @@ from posix.fcntl cimport F_GETFD, fcntl
 
 from cloop._c.pyapi cimport CLOOP_DEBUG, PyWeakref_NewRef, cloop_list_put
 from cloop.core.counts cimport register
-from cloop.poll.poller cimport READ, WRITE
 
 cdef long live = 0
 register("watches", &live)
@@ -107,7 +106,7 @@ cdef class WatchTable:
 
     cdef object put_entry(self, int fd, uint32_t direction, object owner, run_t run):
         cdef Watch *watch = &self.watches[fd]
-        cdef Py_ssize_t slot = 3 * fd + (direction >> 1)
+        cdef Py_ssize_t slot = slot_of(fd, direction)
         cdef object old = self.owners[slot]
         if direction == READ:
             watch.reader = run
@@ -126,13 +125,21 @@ cdef class WatchTable:
     cdef object unwatch(self, int fd, uint32_t direction):
         if fd >= self.size or fd < 0 or not self.watches[fd].mask & direction:
             return None
-        cdef Py_ssize_t slot = 3 * fd + (direction >> 1)
+        cdef Py_ssize_t slot = slot_of(fd, direction)
         cdef object old = self.owners[slot]
         self.set_mask(fd, self.watches[fd].mask & ~direction)
         cloop_list_put(<PyObject *>self.owners, slot, <PyObject *>None)
         if not self.watches[fd].mask and self.files:
             self.files.pop(fd, None)
         return old
+
+    cdef NoResult unwatch_all_of(self, object owner) except NoResult.EXC:
+        cdef int fd
+        cdef uint32_t direction
+        for fd in range(self.size):
+            for direction in (READ, WRITE):
+                self.unwatch_own(fd, direction, owner)
+        return NoResult.OK
 
     cdef NoResult fire(self, Fired *fired, Ready ready) except NoResult.EXC:
         cdef int fd = fired.fd
@@ -151,22 +158,20 @@ cdef class WatchTable:
         if watch.shots == ARMED:
             watch.shots = SPENT
         if mask & READ:
-            ready.push(self.owners[3 * fd], watch.reader)
+            ready.push(self.owners[slot_of(fd, READ)], watch.reader)
         if mask & WRITE:
-            ready.push(self.owners[3 * fd + 1], watch.writer)
+            ready.push(self.owners[slot_of(fd, WRITE)], watch.writer)
         return NoResult.OK
 
     cdef NoResult claim(self, int fd, object transport) except NoResult.EXC:
         if fd >= self.size or fd < 0:
             self.reserve(fd)
         cdef object reference = None if transport is None else PyWeakref_NewRef(transport, None)
-        cloop_list_put(<PyObject *>self.owners, 3 * fd + 2, <PyObject *>reference)
+        cloop_list_put(<PyObject *>self.owners, slot_of(fd, CLAIM), <PyObject *>reference)
         return NoResult.OK
 
     cdef object claimant(self, int fd):
-        if fd >= self.size or fd < 0:
-            return None
-        cdef object reference = self.owners[3 * fd + 2]
+        cdef object reference = self.owner_of(fd, CLAIM)
         return None if reference is None else reference()
 
     def keep(self, int fd, file):
@@ -180,9 +185,8 @@ cdef class WatchTable:
                 return fd
         return -1
 
-    cdef tuple entries(self, int fd):
-        return (self.owners[3 * fd] if self.watches[fd].mask & READ else None,
-                self.owners[3 * fd + 1] if self.watches[fd].mask & WRITE else None)
+    cdef object file_of(self, int fd):
+        return self.files.get(fd, fd)
 
     def snapshot(self):
         """What is watched: a dict of descriptor to (reader's owner, writer's owner)."""
@@ -201,6 +205,6 @@ cdef class WatchTable:
         for fd in range(self.size):
             if self.watches[fd].mask:
                 self.set_mask(fd, 0)
-                cloop_list_put(<PyObject *>self.owners, 3 * fd, <PyObject *>None)
-                cloop_list_put(<PyObject *>self.owners, 3 * fd + 1, <PyObject *>None)
+                cloop_list_put(<PyObject *>self.owners, slot_of(fd, READ), <PyObject *>None)
+                cloop_list_put(<PyObject *>self.owners, slot_of(fd, WRITE), <PyObject *>None)
         self.files.clear()

@@ -34,7 +34,6 @@ from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with, enter_context, leave_context
 from cloop.core.shared cimport code_may_run
 from cloop.core.step cimport new_step
-from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 from cloop.core.ring cimport unlink_node
 from cloop.transports.addr cimport local_address
@@ -187,18 +186,12 @@ cdef class BaseTransport(Flow):
         return NoResult.OK
 
     cdef NoResult unwatch(self, uint32_t direction) except NoResult.EXC:
-        cdef WatchTable table
         if not self.watched & direction:
             return NoResult.OK
         self.watched &= ~direction
         if self.loop.closed:
             return NoResult.OK
-        # Only what is ours: if somebody closed the descriptor behind our back, its number may
-        # have a new owner.
-        table = self.loop.watches
-        if table.owners[3 * self.fd + (direction >> 1)] is self:
-            table.unwatch(self.fd, direction)
-        return NoResult.OK
+        return self.loop.watches.unwatch_own(self.fd, direction, self)
 
     cdef NoResult watch_or_end(self, uint32_t direction) except NoResult.EXC:
         """Watch, and end the connection where the system can't (ENOSPC): else it would be deaf for good."""

@@ -23,7 +23,6 @@ from posix.unistd cimport close
 
 from cloop._c.pyapi cimport PyContext_Copy, PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
 from cloop._c.socket cimport cloop_accept, sockaddr_storage
-from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ
 from cloop.transports.addr cimport address_of
 from cloop.transports.base cimport error_from_errno
@@ -71,11 +70,10 @@ cdef class Listener:
         return NoResult.OK
 
     cdef NoResult stop(self) except NoResult.EXC:
-        cdef WatchTable table = self.loop.watches
         if self.listening:
             self.listening = False
-            if not self.loop.closed and table.owners[3 * self.fd] is self:
-                table.unwatch(self.fd, READ)
+            if not self.loop.closed:
+                self.loop.watches.unwatch_own(self.fd, READ, self)
         return NoResult.OK
 
     def _listen_again(self):
@@ -205,9 +203,9 @@ def start_listening(Reactor loop not None, sock, protocol_factory, *, server=Non
 
 def stop_listening(Reactor loop not None, sock):
     """Accept no more connections of `sock`."""
-    cdef int fd = sock.fileno()
-    if 0 <= fd < loop.watches.size and isinstance(loop.watches.owners[3 * fd], Listener):
-        (<Listener>loop.watches.owners[3 * fd]).stop()
+    owner = loop.watches.owner_of(sock.fileno(), READ)
+    if isinstance(owner, Listener):
+        (<Listener>owner).stop()
 
 
 cdef NoResult run_acceptable(object owner) except NoResult.EXC:
