@@ -200,7 +200,6 @@ cdef class BaseLoop(Reactor):
         self._set_coroutine_origin_tracking(self.debug)
         self.old_agen_hooks = sys.get_asyncgen_hooks()
         self.thread = PyThread_get_thread_ident()
-        self.unhook()
         self.poller.enter()
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook,
                                finalizer=self._asyncgen_finalizer_hook)
@@ -211,7 +210,7 @@ cdef class BaseLoop(Reactor):
         if self.current is not None:
             self.leave(self)
         self.thread = 0
-        self.know_pending()
+        self.track_all()
         self.wakeup.leave()
         self.poller.leave()
         events._set_running_loop(None)

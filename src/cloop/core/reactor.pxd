@@ -17,12 +17,6 @@ from cloop.core.wakeup cimport Wakeup
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport Poller
 
-# A loop that does not run may be garbage, so its handles are tracked by the collector; but of one
-# that is being filled with many before it runs, those from this number on are tracked only when a
-# collection of everything is about to begin.
-cdef enum:
-    MANY_HANDLES = 256
-
 # What becomes of a loop.
 cdef enum:
     CLOSED = 1
@@ -53,7 +47,6 @@ cdef class Reactor:
         # The same for the `select` of loop._selector; see core/selector.
         bint own_select
         object selector            # once made
-        bint hooked                # the collector tells us before it looks at everything
 
         # Entries whose function is `sticky_run` may follow each other without the `leave` between:
         # the task that was entered last stays the current one until something else runs or the loop
@@ -105,20 +98,10 @@ cdef class Reactor:
         NoResult run_ready(self) except NoResult.EXC
         NoResult run_ready_debug(self) except NoResult.EXC
         NoResult run_at_end(self) except NoResult.EXC
-        # See core/handle on the collector. Whether a handle made now may be left untracked:
-        inline bint leaves_untracked(self) except -1:
-            if self.thread != 0:
-                return True
-            if self.ready.count + self.timers.count < MANY_HANDLES:
-                return False
-            if not self.hooked:
-                self.hook()
-            return True
+        # Whether a handle made now may be left untracked: see core/handle on the collector.
+        inline bint leaves_untracked(self) noexcept:
+            return self.thread != 0
 
-        NoResult hook(self) except NoResult.EXC
-        NoResult unhook(self) except NoResult.EXC
-        # The loop stops running: the collector is to know what is pending, at once or when it asks.
-        NoResult know_pending(self) except NoResult.EXC
         # Let the collector know everything that is pending.
         void track_all(self) noexcept
         NoResult leave_raising(self) except NoResult.EXC

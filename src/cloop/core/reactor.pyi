@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, Literal, TypeVarTuple
+from typing import TypeVarTuple
 
 from _typeshed import FileDescriptorLike
 
@@ -9,8 +9,6 @@ from cloop.core.timer import TimerHandle
 from cloop.poll.poller import Poller
 
 _Ts = TypeVarTuple("_Ts")
-
-def track_before_collection(phase: Literal["start", "stop"], info: dict[str, Any]) -> None: ...
 
 class Reactor:
     slow_callback_duration: float

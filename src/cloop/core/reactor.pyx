@@ -16,9 +16,6 @@ Derived in its rules and messages from CPython's asyncio/base_events.py and sele
 (PSF License Agreement).
 """
 
-import gc
-import sys
-import weakref
 from asyncio import base_events, coroutines
 from asyncio.tasks import Task
 
@@ -61,18 +58,6 @@ from cloop.poll.poller cimport READ, WRITE
 # where no callback executes bytecode.
 cdef enum:
     TURNS_PER_BREATH = 256
-
-cdef object hooked_loops = weakref.WeakSet()
-# 3.14 collects in increments and makes no full collection by itself.
-cdef int looks_at_all = 1 if sys.version_info >= (3, 14) else 2
-
-
-def track_before_collection(phase, info):
-    """A callback of the collector, there while a loop has handles that it does not know."""
-    if phase == "start" and info["generation"] >= looks_at_all:
-        for loop in list(hooked_loops):
-            (<Reactor>loop).track_all()
-
 
 # The same function called without a check after it: run_ready looks at the result itself, so that
 # the owner is released on either way without a try.
@@ -397,29 +382,6 @@ cdef class Reactor:
         cloop_set_exception(exception)
         return NoResult.EXC
 
-    cdef NoResult hook(self) except NoResult.EXC:
-        """Have the collector tell us before it looks at everything."""
-        self.hooked = True
-        hooked_loops.add(self)
-        if track_before_collection not in gc.callbacks:
-            gc.callbacks.append(track_before_collection)
-        return NoResult.OK
-
-    cdef NoResult unhook(self) except NoResult.EXC:
-        if self.hooked:
-            self.hooked = False
-            hooked_loops.discard(self)
-            if not hooked_loops and track_before_collection in gc.callbacks:
-                gc.callbacks.remove(track_before_collection)
-        return NoResult.OK
-
-    cdef NoResult know_pending(self) except NoResult.EXC:
-        if self.ready.count + self.timers.count < MANY_HANDLES:
-            self.track_all()
-        elif not self.hooked:
-            self.hook()
-        return NoResult.OK
-
     cdef void track_all(self) noexcept:
         self.ready.track_all()
         self.inbox.waiting.track_all()
@@ -514,7 +476,6 @@ cdef class Reactor:
     cdef NoResult release(self) except NoResult.EXC:
         """Drop all entries, timers and watches, and close the poller."""
         self.closed = CLOSED
-        self.unhook()
         self.ready.clear()
         self.at_end.clear()
         self.inbox.waiting.clear()
