@@ -21,7 +21,6 @@ from cloop._c.pyapi cimport (
 )
 from cloop.core.counts cimport register
 from cloop.core.handle cimport caller_stack, new_handle, report
-from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with, context_of, take_snapshot
 
 from cloop.aio.model import wraps_stop_iteration
@@ -59,8 +58,6 @@ cdef extern from *:
     """
     void install_free_list "futures_set_up"(PyTypeObject *type)
     long live "futures_live"
-
-snapshot.cloop_shared = snapshot.shared_snapshots()
 
 cdef object CancelledError = exceptions.CancelledError
 cdef object InvalidStateError = exceptions.InvalidStateError

@@ -33,11 +33,8 @@ from cython.cimports.cloop.aio.registry import (
     register_foreign,
     swap_current_task,
 )
-from cython.cimports.cloop.core import snapshot
 from cython.cimports.cloop.core.ring import link_node, unlink_node
 from cython.cimports.cloop.core.snapshot import enter_context, leave_context
-
-snapshot.cloop_shared = snapshot.shared_snapshots()
 
 asyncio_task = tasks.Task
 iscoroutine = coroutines.iscoroutine

@@ -21,7 +21,6 @@ from cloop._c.pyapi cimport (
     cloop_track,
 )
 from cloop.core.counts cimport register
-from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_with, context_of, take_snapshot
 
 cdef extern from *:
@@ -54,8 +53,6 @@ cdef extern from *:
 
     PyObject *take_spare()  # NULL if there is none
     bint keep_spare(PyObject *handle)  # whether there was room for it
-
-snapshot.cloop_shared = snapshot.shared_snapshots()
 
 cdef object asyncio_handle = events.Handle
 # 3.14 has it; before, a plain Handle came of call_soon_threadsafe.

@@ -14,30 +14,43 @@ from cpython.object cimport PyObject
 from cloop._c.pyapi cimport PyThreadState
 
 cdef extern from "snapshot.h":
-    # The variables of the running context.
-    object take_snapshot "cloop_take_snapshot"()
-
-    # A context with these variables, a new one for each call. A context stays what it is.
-    object context_of "cloop_context_of"(object snapshot)
-
-    # Calls in the context of a snapshot, or in a context, and drops the result: 0, or -1 with the
-    # exception set, for the caller to take. Then `failed_in` is a new reference to the context that
-    # it ran in, for the report.
-    int call_with "cloop_call_with"(object snapshot, object callable, object args,
-                                    PyObject **failed_in)
-    int call_one_with "cloop_call_one_with"(object snapshot, object callable, object argument,
-                                            PyObject **failed_in)
-
-    # PyContext_Enter and PyContext_Exit, for who knows this thread's state, looks at the result and takes
-    # the exception.
-    int enter_context "cloop_enter_on"(PyThreadState *state, object context)
-    int leave_context "cloop_leave_on"(PyThreadState *state, object context)
-
     ctypedef struct cloop_snapshots:
         void *vars_type
 
-    # Where the state lies that all modules share. Who cimports the above, does this first:
-    # cloop_shared = shared_snapshots()
-    cloop_snapshots *cloop_shared
+    object cloop_take_snapshot(cloop_snapshots *shared)
+    object cloop_context_of(cloop_snapshots *shared, object snapshot)
+    int cloop_call_with(cloop_snapshots *shared, object snapshot, object callable, object args,
+                        PyObject **failed_in)
+    int cloop_call_one_with(cloop_snapshots *shared, object snapshot, object callable, object argument,
+                            PyObject **failed_in)
+    int cloop_enter_on(cloop_snapshots *shared, PyThreadState *state, object context)
+    int cloop_leave_on(cloop_snapshots *shared, PyThreadState *state, object context)
 
-cdef cloop_snapshots *shared_snapshots() noexcept
+# What was found out about contexts, and a spare one. Who cimports this shares core/snapshot's.
+cdef cloop_snapshots shared
+
+# The variables of the running context.
+cdef inline object take_snapshot():
+    return cloop_take_snapshot(&shared)
+
+# A context with these variables, a new one for each call. A context stays what it is.
+cdef inline object context_of(object snapshot):
+    return cloop_context_of(&shared, snapshot)
+
+# Calls in the context of a snapshot, or in a context, and drops the result: 0, or -1 with the
+# exception set, for the caller to take. Then `failed_in` is a new reference to the context that
+# it ran in, for the report.
+cdef inline int call_with(object snapshot, object callable, object args, PyObject **failed_in) noexcept:
+    return cloop_call_with(&shared, snapshot, callable, args, failed_in)
+
+cdef inline int call_one_with(object snapshot, object callable, object argument,
+                              PyObject **failed_in) noexcept:
+    return cloop_call_one_with(&shared, snapshot, callable, argument, failed_in)
+
+# PyContext_Enter and PyContext_Exit, for who knows this thread's state, looks at the result and takes
+# the exception.
+cdef inline int enter_context(PyThreadState *state, object context) noexcept:
+    return cloop_enter_on(&shared, state, context)
+
+cdef inline int leave_context(PyThreadState *state, object context) noexcept:
+    return cloop_leave_on(&shared, state, context)

@@ -30,7 +30,6 @@ from cloop._c.pyapi cimport (
 )
 from cloop.core.counts cimport register
 from cloop.core.handle cimport new_handle, report
-from cloop.core cimport snapshot
 from cloop.core.snapshot cimport call_one_with, enter_context, leave_context
 from cloop.core.shared cimport code_may_run
 from cloop.core.step cimport new_step
@@ -46,8 +45,6 @@ cdef extern from *:
     PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
 
 ctypedef NoResult (*quiet_step_t)(BaseTransport self) noexcept
-
-snapshot.cloop_shared = snapshot.shared_snapshots()
 
 cdef long live = 0
 register("transports", &live)
