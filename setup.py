@@ -102,6 +102,7 @@ MODULES = [
     "core/shared.pyx",
     "core/ready.pyx",
     "core/handle.pyx",
+    "core/untracked.pyx",
     "core/timer.pyx",
     "core/step.pyx",
     "core/watch.pyx",

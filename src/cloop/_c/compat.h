@@ -151,15 +151,6 @@ static inline void cloop_prefetch(PyObject *object) {
 #endif
 }
 
-/* The next allocation of a type may be told to leave its object untracked by the collector. The flag
- * is lowered first: allocating may run the collector, finalizers and so another allocation. */
-static inline PyObject *cloop_alloc(int untracked, PyTypeObject *type, Py_ssize_t n) {
-  PyObject *self = PyType_GenericAlloc(type, n);
-  if (untracked && self != NULL) PyObject_GC_UnTrack(self);
-  return self;
-}
-#define CLOOP_ALLOC(FLAG, TYPE, N) ((FLAG) ? ((FLAG) = 0, cloop_alloc(1, TYPE, N)) : cloop_alloc(0, TYPE, N))
-
 /* Let the collector know an object that was made untracked. */
 static inline void cloop_track(PyObject *self) {
   if (!PyObject_GC_IsTracked(self)) PyObject_GC_Track(self);
@@ -205,22 +196,12 @@ static inline int cloop_has_weakrefs(PyObject *self) {
   return *(PyObject **)((char *)self + Py_TYPE(self)->tp_weaklistoffset) != NULL;
 }
 
-/* A free list for extension types that have a base class, which Cython's @freelist can't serve.
- * It replaces tp_alloc and tp_free of the exact type; classes that inherit from it in Python get
- * CPython's own from type.__new__. Off where several threads run Python at once (it has no lock).
- * In debug builds nothing is kept, for the memory checkers, and live objects are counted: LIVE is
- * the address of a counter. */
-#if defined(Py_GIL_DISABLED)
-#define CLOOP_FREELIST(NAME, SIZE, LIVE)                                                           \
-  static inline void NAME##_next_untracked(void) {}                                                \
-  static inline void NAME##_install(PyTypeObject *type) { (void)type; }
-#elif CLOOP_DEBUG
-#define CLOOP_FREELIST(NAME, SIZE, LIVE)                                                           \
-  static int NAME##_untracked;                                                                     \
-  static inline void NAME##_next_untracked(void) { NAME##_untracked = 1; }                         \
+/* Live objects of an extension type are counted in debug builds: LIVE is the address of a counter. */
+#if CLOOP_DEBUG && !defined(Py_GIL_DISABLED)
+#define CLOOP_COUNTED(NAME, LIVE)                                                                  \
   static PyObject *NAME##_alloc(PyTypeObject *type, Py_ssize_t n) {                                \
     ++*(LIVE);                                                                                     \
-    return CLOOP_ALLOC(NAME##_untracked, type, n);                                                 \
+    return PyType_GenericAlloc(type, n);                                                           \
   }                                                                                                \
   static void NAME##_free(void *memory) {                                                          \
     --*(LIVE);                                                                                     \
@@ -231,22 +212,29 @@ static inline int cloop_has_weakrefs(PyObject *self) {
     type->tp_free = NAME##_free;                                                                   \
   }
 #else
-#define CLOOP_FREELIST(NAME, SIZE, LIVE)                                                           \
-  static int NAME##_untracked;                                                                     \
-  static inline void NAME##_next_untracked(void) { NAME##_untracked = 1; }                         \
+#define CLOOP_COUNTED(NAME, LIVE)                                                                  \
+  static inline void NAME##_install(PyTypeObject *type) { (void)type; }
+#endif
+
+/* A free list for extension types that have a base class, which Cython's @freelist can't serve, or
+ * whose objects the collector is not always to know. It replaces tp_alloc and tp_free of the exact
+ * type; classes that inherit from it in Python get CPython's own from type.__new__. What comes out of
+ * the list is tracked by the collector if TRACKED says so; what is made anew always is. Off where
+ * several threads run Python at once (it has no lock), and in debug builds, for the memory checkers. */
+#if CLOOP_DEBUG || defined(Py_GIL_DISABLED)
+#define CLOOP_FREELIST(NAME, SIZE, LIVE, TRACKED) CLOOP_COUNTED(NAME, LIVE)
+#else
+#define CLOOP_FREELIST(NAME, SIZE, LIVE, TRACKED)                                                  \
   static PyTypeObject *NAME##_type;                                                                \
   static PyObject *NAME##_items[SIZE];                                                             \
   static int NAME##_count;                                                                         \
   static PyObject *NAME##_alloc(PyTypeObject *type, Py_ssize_t n) {                                \
     PyObject *self;                                                                                \
-    int untracked;                                                                                 \
-    if (type != NAME##_type || NAME##_count == 0) return CLOOP_ALLOC(NAME##_untracked, type, n);   \
-    untracked = NAME##_untracked;                                                                  \
-    NAME##_untracked = 0;                                                                          \
+    if (type != NAME##_type || NAME##_count == 0) return PyType_GenericAlloc(type, n);             \
     self = NAME##_items[--NAME##_count];                                                           \
     memset((char *)self + sizeof(PyObject), 0, (size_t)type->tp_basicsize - sizeof(PyObject));     \
     (void)PyObject_Init(self, type);                                                               \
-    if (!untracked) PyObject_GC_Track(self);                                                       \
+    if (TRACKED) PyObject_GC_Track(self);                                                          \
     return self;                                                                                   \
   }                                                                                                \
   static void NAME##_free(void *memory) {                                                          \

@@ -15,7 +15,7 @@ cdef extern from "Python.h":
     void Py_XDECREF(PyObject *)
     Py_ssize_t Py_REFCNT(PyObject *)
     PyTypeObject *Py_TYPE(PyObject *)
-    bint PyObject_GC_IsTracked(PyObject *)
+    void PyObject_GC_UnTrack(PyObject *)
 
     ctypedef struct PyThreadState:
         pass

@@ -28,7 +28,7 @@ from cloop.aio.model import wraps_stop_iteration
 cdef extern from *:
     """
     static long futures_live;
-    CLOOP_FREELIST(futures, 256, &futures_live)
+    CLOOP_FREELIST(futures, 256, &futures_live, 1)
 
     /* Cython makes the instance dict right after the object, for __cinit__ to drop it: one that is
      * there already serves as well. */
@@ -573,7 +573,7 @@ cdef NoResult run_callback(object owner) except NoResult.EXC:
         context = <object>failed_in
         Py_DECREF(failed_in)
         exception = cloop_take_exception()
-        handle = new_handle(self.loop, callback, (self,), context, False)
+        handle = new_handle(self.loop, callback, (self,), context)
         cloop_set_exception(exception)
         return report(self.loop, callback, (self,), handle)
     return NoResult.OK

@@ -1,15 +1,10 @@
 """Handle: a callback with its arguments and context, as asyncio.Handle.
 
-TimerHandle (core/timer) inherits from it. `run_handle` is how one runs from the ready deque.
-
-The collector and handles: while a loop runs it is no garbage, nor is what it holds; so a handle that
-is made then is not tracked, which spares the collector most of the objects that a busy loop makes.
-It is tracked as soon as it could be part of a cycle of garbage: when it was cancelled, when it has
-run and somebody still holds it, and, for those that are pending, when the loop stops running.
+TimerHandle (core/timer) inherits from it. `run_handle` is how one runs from the ready deque. The
+collector does not know all of them: see core/untracked.
 """
 
 cimport cython
-from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from cloop._c.pyapi cimport NoResult
@@ -45,9 +40,8 @@ cdef NoResult run_marked(_ThreadSafeHandle self, run_t run) except NoResult.EXC
 # Cancels a handle and frees what its callback holds.
 cdef NoResult drop(Handle self) except NoResult.EXC
 
-# A handle to be run; `context` is a snapshot of the running one where it is None. `untracked` where
-# the loop runs.
-cdef Handle new_handle(object loop, object callback, tuple args, object context, bint untracked)
+# A handle to be run; `context` is a snapshot of the running one where it is None.
+cdef Handle new_handle(object loop, object callback, tuple args, object context)
 
 # Fill the fields that every handle has.
 cdef inline NoResult set_up(Handle self, object loop, object callback, tuple args,
@@ -62,9 +56,6 @@ cdef NoResult from_context(Handle self, object context) except NoResult.EXC
 
 # The stack of whoever called into compiled code, for debug mode.
 cdef object caller_stack()
-
-# Takes the reference to a handle that has run and that nobody else holds.
-cdef void retire(PyObject *owner) noexcept
 
 # Gives it the context that it will run in, for whoever holds the handle to see.
 cdef NoResult keep_context(Handle self) except NoResult.EXC

@@ -12,10 +12,7 @@ from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport (
     Py_DECREF,
-    Py_TYPE,
-    PyObject_GC_IsTracked,
     PyThread_get_thread_ident,
-    cloop_has_weakrefs,
     cloop_set_exception,
     cloop_take_exception,
     cloop_track,
@@ -26,33 +23,12 @@ from cloop.core.snapshot cimport call_with, context_of, take_snapshot
 cdef extern from *:
     """
     static long handles_live;
-    CLOOP_FREELIST(handles, 256, &handles_live)
-    CLOOP_FREELIST(posted_handles, 64, &handles_live)
-
-    /* Handles that have run and that nobody else held, with empty fields: the next ones. Unlike what
-     * is in the free list they never died, which costs most. They have no lock, and the memory
-     * checkers would miss them. */
-    #if CLOOP_DEBUG || defined(Py_GIL_DISABLED)
-    static inline PyObject *take_spare(void) { return NULL; }
-    static inline int keep_spare(PyObject *self) { (void)self; return 0; }
-    #else
-    static PyObject *spare[16384];
-    static size_t spare_count;
-    static inline PyObject *take_spare(void) { return spare_count > 0 ? spare[--spare_count] : NULL; }
-    static inline int keep_spare(PyObject *self) {
-      if (spare_count == sizeof spare / sizeof *spare) return 0;
-      spare[spare_count++] = self;
-      return 1;
-    }
-    #endif
+    CLOOP_COUNTED(handles, &handles_live)
+    CLOOP_FREELIST(posted_handles, 64, &handles_live, 1)
     """
-    void install_free_list "handles_install"(PyTypeObject *type)
-    void next_untracked "handles_next_untracked"()
+    void count_handles "handles_install"(PyTypeObject *type)
     void install_posted_free_list "posted_handles_install"(PyTypeObject *type)
     long live "handles_live"
-
-    PyObject *take_spare()  # NULL if there is none
-    bint keep_spare(PyObject *handle)  # whether there was room for it
 
 cdef object asyncio_handle = events.Handle
 # 3.14 has it; before, a plain Handle came of call_soon_threadsafe.
@@ -126,6 +102,7 @@ cdef class Handle:
 
     @_callback.setter
     def _callback(self, value):
+        cloop_track(<PyObject *>self)
         self.callback = value
 
     @property
@@ -134,6 +111,7 @@ cdef class Handle:
 
     @_args.setter
     def _args(self, value):
+        cloop_track(<PyObject *>self)
         self.args = value if value is None or type(value) is tuple else tuple(value)
 
     @property
@@ -144,6 +122,7 @@ cdef class Handle:
     def _context(self, value):
         if not isinstance(value, Context):
             raise TypeError(f"a contextvars.Context was expected, got {value!r}")
+        cloop_track(<PyObject *>self)
         self.context = value
 
     @property
@@ -184,7 +163,7 @@ cdef class _ThreadSafeHandle(Handle):
         run_posted(self)
 
 
-install_free_list(<PyTypeObject *>Handle)
+count_handles(<PyTypeObject *>Handle)
 install_posted_free_list(<PyTypeObject *>_ThreadSafeHandle)
 register("handles", &live)
 
@@ -201,18 +180,8 @@ cdef NoResult from_context(Handle self, object context) except NoResult.EXC:
     return NoResult.OK
 
 
-cdef Handle new_handle(object loop, object callback, tuple args, object context, bint untracked):
-    cdef Handle self
-    cdef PyObject *spare = take_spare()
-    if spare != NULL:
-        self = <Handle>spare
-        Py_DECREF(spare)
-        if not untracked:
-            cloop_track(<PyObject *>self)
-    else:
-        if untracked:
-            next_untracked()
-        self = Handle.__new__(Handle)
+cdef Handle new_handle(object loop, object callback, tuple args, object context):
+    cdef Handle self = Handle.__new__(Handle)
     set_up(self, loop, callback, args, context)
     return self
 
@@ -221,22 +190,6 @@ cdef Handle new_posted_handle(object loop, object callback, tuple args, object c
     cdef _ThreadSafeHandle self = _ThreadSafeHandle.__new__(_ThreadSafeHandle)
     set_up(self, loop, callback, args, context)
     return self
-
-
-cdef void retire(PyObject *owner) noexcept:
-    if (Py_TYPE(owner) == <PyTypeObject *>Handle and not (<Handle>owner).cancelled_
-            and not PyObject_GC_IsTracked(owner) and not cloop_has_weakrefs(owner)):
-        # What dies with these may run anything, but can't reach this handle.
-        empty(<Handle>owner)
-        if keep_spare(owner):
-            return
-    Py_DECREF(owner)
-
-
-cdef inline void empty(Handle self) noexcept:
-    self.callback = self.args = self.context = self.loop = None
-    if self.origin is not None:
-        self.origin = None
 
 
 cdef NoResult drop(Handle self) except NoResult.EXC:
@@ -332,6 +285,6 @@ cdef NoResult report(object loop, object callback, tuple args,
 
 cdef NoResult report_failure(object loop, object callback, tuple args,
                              object exception) except NoResult.EXC:
-    cdef object handle = new_handle(loop, callback, args, None, False)
+    cdef object handle = new_handle(loop, callback, args, None)
     cloop_set_exception(exception)
     return report(loop, callback, args, handle)

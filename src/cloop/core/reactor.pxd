@@ -98,10 +98,6 @@ cdef class Reactor:
         NoResult run_ready(self) except NoResult.EXC
         NoResult run_ready_debug(self) except NoResult.EXC
         NoResult run_at_end(self) except NoResult.EXC
-        # Whether a handle made now may be left untracked: see core/handle on the collector.
-        inline bint leaves_untracked(self) noexcept:
-            return self.thread != 0
-
         # Let the collector know everything that is pending.
         void track_all(self) noexcept
         NoResult leave_raising(self) except NoResult.EXC

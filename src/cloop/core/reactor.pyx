@@ -45,13 +45,13 @@ from cloop.core.handle cimport (
     keep_context,
     new_handle,
     new_posted_handle,
-    retire,
     run_handle,
     run_posted,
 )
 from cloop.core.ring cimport empty_ring, init_ring
 from cloop.core.step cimport handle_of, is_replaced, may_be_replaced, run_replaced
-from cloop.core.timer cimport new_timer, seconds_of
+from cloop.core.timer cimport seconds_of, untracked_timer
+from cloop.core.untracked cimport release_handle, untracked_handle
 from cloop.poll.poller cimport READ, WRITE
 
 # A loop that is never idle gives up the GIL once in so many turns, so that other threads run even
@@ -98,7 +98,7 @@ cdef class Reactor:
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_soon")
-        cdef Handle handle = new_handle(self, callback, args, context, self.leaves_untracked())
+        cdef Handle handle = make_handle(self, callback, args, context)
         if self.debug:
             handle.origin = caller_stack()
         self.ready.push(handle, run_handle)
@@ -113,7 +113,7 @@ cdef class Reactor:
         if has_posted_handles:
             handle = new_posted_handle(self, callback, args, context)
         else:
-            handle = new_handle(self, callback, args, context, self.leaves_untracked())
+            handle = make_handle(self, callback, args, context)
         if self.debug:
             handle.origin = caller_stack()
         self.soon_threadsafe(handle, run_posted if has_posted_handles else run_handle)
@@ -159,15 +159,16 @@ cdef class Reactor:
         return handle
 
     cdef TimerHandle timer_at(self, double when, object callback, tuple args, object context):
-        cdef bint untracked = self.leaves_untracked()
-        cdef TimerHandle handle = new_timer(self, when, callback, args, context, untracked)
+        cdef TimerHandle handle = untracked_timer(self, when, callback, args, context)
+        if self.thread == 0:
+            cloop_track(<PyObject *>handle)
         if self.debug:
             handle.origin = caller_stack()
         # A time that is not a number has no place in an order; asyncio's heap would be broken by it.
         if isnan(when):
             raise ValueError("Invalid delay: NaN (not a number)")
         self.timers.push(handle, ns_from_seconds(when))
-        if untracked:
+        if self.thread != 0:
             self.timers.any_untracked = True
         return handle
 
@@ -303,13 +304,10 @@ cdef class Reactor:
             if run == run_handle and Py_REFCNT(owner) > 1:
                 keep_context(<Handle>owner)
             result = (<quiet_run_t>run)(<object>owner)
-            if run != run_handle:
-                Py_DECREF(owner)
-            elif Py_REFCNT(owner) > 1:
-                cloop_track(owner)
-                Py_DECREF(owner)
+            if run == run_handle:
+                release_handle(owner)
             else:
-                retire(owner)
+                Py_DECREF(owner)
             if result == NoResult.EXC:
                 return self.leave_raising()
         # The next turn follows at once where something is ready, and nobody's code runs between.
@@ -436,7 +434,7 @@ cdef class Reactor:
             raise OverflowError("Python int too large to convert to C int")
         cdef int fd = number
         # One context for all its calls, not a copy for each.
-        cdef Handle handle = new_handle(self, callback, args, PyContext_CopyCurrent(), False)
+        cdef Handle handle = new_handle(self, callback, args, PyContext_CopyCurrent())
         if self.debug:
             handle.origin = caller_stack()
         cdef object old = self.watches.watch(fd, direction, handle, run_watched)
@@ -495,6 +493,13 @@ cdef class Reactor:
 
 
 cloop_seal(<PyTypeObject *>Reactor)
+
+
+cdef inline Handle make_handle(Reactor self, object callback, tuple args, object context):
+    cdef Handle handle = untracked_handle(self, callback, args, context)
+    if self.thread == 0:
+        cloop_track(<PyObject *>handle)
+    return handle
 
 
 cdef NoResult run_watched(object owner) except NoResult.EXC:

@@ -41,7 +41,7 @@ cdef class Ready:
                 return self.grow()
             return NoResult.OK
 
-        # Let the collector know all owners; see core/handle.
+        # Let the collector know all owners; see core/untracked.
         void track_all(self) noexcept
         NoResult take_all(self, Ready other) except NoResult.EXC
 

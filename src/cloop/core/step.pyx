@@ -64,7 +64,7 @@ cdef Handle handle_of(object loop, object owner, run_t run):
         return owner
     cdef Step step = new_step(owner, run)
     step.loop = loop
-    return new_handle(loop, step, (), None, False)
+    return new_handle(loop, step, (), None)
 
 
 cdef run_t runner_of(object handle) noexcept:

@@ -66,8 +66,8 @@ cdef class TimerHeap:
         void sift_up(self, size_t hole, Key key, size_t top) noexcept
         void sift_down(self, size_t hole, Key key) noexcept
 
-cdef TimerHandle new_timer(object loop, double when, object callback, tuple args, object context,
-                           bint untracked)
+# A timer that the collector does not know yet: see core/untracked.
+cdef TimerHandle untracked_timer(object loop, double when, object callback, tuple args, object context)
 
 # Takes it out of the heap: whether it was there.
 cdef bint unschedule(TimerHandle self) except -1

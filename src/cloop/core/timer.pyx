@@ -12,17 +12,24 @@ from libc.stdlib cimport free, qsort, realloc
 from libc.string cimport memmove
 
 from cloop._c.clock cimport ns_from_seconds
-from cloop._c.pyapi cimport CLOOP_DEBUG, Py_DECREF, Py_None, cloop_list_put, cloop_list_take, cloop_track
+from cloop._c.pyapi cimport (
+    CLOOP_DEBUG,
+    Py_DECREF,
+    Py_None,
+    PyObject_GC_UnTrack,
+    cloop_list_put,
+    cloop_list_take,
+    cloop_track,
+)
 from cloop.core.counts cimport register
 from cloop.core.handle cimport caller_stack, drop, set_up
 
 cdef extern from *:
     """
     static long timers_live;
-    CLOOP_FREELIST(timers, 16384, &timers_live)
+    CLOOP_FREELIST(timers, 16384, &timers_live, 0)
     """
     void install_free_list "timers_install"(PyTypeObject *type)
-    void next_untracked "timers_next_untracked"()
     long live "timers_live"
 
 cdef enum:
@@ -45,6 +52,7 @@ cdef class TimerHandle(Handle):
     """A callback to be called at a time, from call_later() and call_at()."""
 
     def __init__(self, when, callback, args, loop, context=None):
+        cloop_track(<PyObject *>self)
         set_up(self, loop, callback, tuple(args), context)
         take_time(self, when)
         if loop.get_debug():
@@ -120,11 +128,9 @@ cdef class TimerHandle(Handle):
 install_free_list(<PyTypeObject *>TimerHandle)
 register("timers", &live)
 
-cdef TimerHandle new_timer(object loop, double when, object callback, tuple args, object context,
-                           bint untracked):
-    if untracked:
-        next_untracked()
+cdef TimerHandle untracked_timer(object loop, double when, object callback, tuple args, object context):
     cdef TimerHandle self = TimerHandle.__new__(TimerHandle)
+    PyObject_GC_UnTrack(<PyObject *>self)
     set_up(self, loop, callback, args, context)
     self.when_ = when
     return self

@@ -394,7 +394,7 @@ cdef class BaseTransport(Flow):
                               object context) except NoResult.EXC:
         """The exception that is set goes to the exception handler, as from call_soon(callback)."""
         cdef object exception = cloop_take_exception()
-        cdef object handle = new_handle(loop, callback, args, context, False)
+        cdef object handle = new_handle(loop, callback, args, context)
         cloop_set_exception(exception)
         return report(loop, callback, args, handle)
 
