@@ -162,6 +162,28 @@ def test_handles_are_freed_without_the_collector(loop):
         gc.enable()
 
 
+@pytest.mark.parametrize("name", ["_callback", "_args", "_context"])
+@pytest.mark.parametrize("kind", ["call_soon", "call_later"])
+def test_one_that_was_never_initialized_is_seen_by_the_collector(loop, kind, name):
+    # In the memory of one that has run.
+    made = loop.call_soon(callback) if kind == "call_soon" else loop.call_later(0, callback)
+    cls = type(made)
+    del made
+    run_for(loop, 0.01)
+    handle = cls.__new__(cls)
+    value = handle
+    if name == "_args":
+        value = (handle,)
+    elif name == "_context":
+        value = contextvars.Context()
+        value.run(contextvars.ContextVar("itself").set, handle)
+    setattr(handle, name, value)
+    reference = weakref.ref(handle)
+    del handle, value
+    gc.collect()
+    assert reference() is None
+
+
 def test_arguments_that_somebody_has_taken_away(loop, reports):
     for handle in (loop.call_soon(callback), loop.call_later(0, callback)):
         handle._args = None
