@@ -29,35 +29,12 @@ cdef extern from *:
     """
     static long futures_live;
     CLOOP_FREELIST(futures, 256, &futures_live, 1)
-
-    /* Cython makes the instance dict right after the object, for __cinit__ to drop it: one that is
-     * there already serves as well. */
-    static PyObject *(*futures_plain_alloc)(PyTypeObject *, Py_ssize_t);
-    static PyObject *futures_no_dict;
-    static int futures_without_dict;
-    static PyObject *futures_alloc_without_dict(PyTypeObject *type, Py_ssize_t n) {
-      PyObject *self = futures_plain_alloc(type, n);
-      futures_without_dict = self != NULL && futures_no_dict != NULL;
-      return self;
-    }
-    static inline PyObject *futures_new_dict(void) {
-      if (!futures_without_dict) return PyDict_New();
-      futures_without_dict = 0;
-      return Py_NewRef(futures_no_dict);
-    }
-    static inline void futures_set_up(PyTypeObject *type) {
-      futures_install(type);
-    #ifndef Py_GIL_DISABLED
-      futures_plain_alloc = type->tp_alloc;
-      futures_no_dict = PyDict_New();
-      PyErr_Clear();
-      type->tp_alloc = futures_alloc_without_dict;
-    #endif
-    }
-    #define PyDict_New futures_new_dict
     """
-    void install_free_list "futures_set_up"(PyTypeObject *type)
+    void install_free_list "futures_install"(PyTypeObject *type)
     long live "futures_live"
+
+cdef extern from "dictless.h":
+    void make_dictless "cloop_make_dictless"(PyTypeObject *type)
 
 cdef object CancelledError = exceptions.CancelledError
 cdef object InvalidStateError = exceptions.InvalidStateError
@@ -535,6 +512,7 @@ cdef class Future:
 
 
 install_free_list(<PyTypeObject *>Future)
+make_dictless(<PyTypeObject *>Future)
 register("futures", &live)
 
 
