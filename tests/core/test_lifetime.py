@@ -103,6 +103,28 @@ def test_a_dropped_loop_is_collected_with_what_it_holds(impl, prepare):
     assert [reference() for reference in references] == [None, None]
 
 
+def stop_with_callbacks(loop):
+    loop.call_soon(id, loop)
+    loop.stop()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed event loop")
+@pytest.mark.parametrize("first, then", [(1, 1), (1, 1500), (1500, 1)])
+@pytest.mark.parametrize("fill", [prepare_call_later, stop_with_callbacks], ids=lambda each: each.__name__)
+def test_a_loop_that_was_stopped_is_collected_with_what_it_had_pending(impl, fill, first, then):
+    """What a loop's callbacks have made, in one run or another."""
+    loop = impl.new_event_loop()
+    reference = weakref.ref(loop)
+    for number in (first, then):
+        for _ in range(number):
+            loop.call_soon(fill, loop)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    del loop
+    collect_garbage()
+    assert reference() is None
+
+
 @pytest.mark.filterwarnings("ignore:unclosed event loop")
 def test_a_dropped_loop_with_a_reader_is_collected(impl, pair):
     loop = impl.new_event_loop()

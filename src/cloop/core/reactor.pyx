@@ -168,8 +168,6 @@ cdef class Reactor:
         if isnan(when):
             raise ValueError("Invalid delay: NaN (not a number)")
         self.timers.push(handle, ns_from_seconds(when))
-        if self.thread != 0:
-            self.timers.any_untracked = True
         return handle
 
     cdef NoResult soon_threadsafe(self, object owner, run_t run) except NoResult.EXC:

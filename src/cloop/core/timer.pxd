@@ -47,7 +47,7 @@ cdef class TimerHeap:
         size_t count         # keys, those of cancelled timers included
         size_t cancelled     # how many keys are of cancelled timers
         uint64_t sequence    # of the next timer
-        bint any_untracked   # timers were made untracked since the last track_all
+        uint64_t known       # the collector knows the timers that have lower sequence numbers
 
         NoResult push(self, TimerHandle handle, ns_t deadline) except NoResult.EXC
         # Takes the first key out: a reference to its timer, or to None where that was cancelled.
@@ -56,7 +56,7 @@ cdef class TimerHeap:
         void prune(self) noexcept
         # A timer was cancelled: its slot is None now.
         NoResult cancel(self, TimerHandle handle) except NoResult.EXC
-        # Let the collector know all timers.
+        # Let the collector know all timers. Looks at those only that were made since it was called last.
         void track_all(self) noexcept
         void sweep(self) noexcept
         NoResult reserve_key(self) except NoResult.EXC

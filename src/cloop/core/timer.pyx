@@ -252,6 +252,7 @@ cdef class TimerHeap:
         for i in range(self.count):
             self.keys[i].rank = <uint64_t>i << SLOT_BITS | slot_of(self.keys[i])
         self.sequence = self.count
+        self.known = 0
 
     cdef NoResult push(self, TimerHandle handle, ns_t deadline) except NoResult.EXC:
         cdef Key key
@@ -331,13 +332,14 @@ cdef class TimerHeap:
     cdef void track_all(self) noexcept:
         cdef size_t i
         cdef PyObject *handle
-        if not self.any_untracked:
+        if self.known == self.sequence:
             return
-        self.any_untracked = False
         for i in range(self.count):
-            handle = <PyObject *>(self.handles[slot_of(self.keys[i])])
-            if handle != <PyObject *>None:
-                cloop_track(handle)
+            if self.keys[i].rank >> SLOT_BITS >= self.known:
+                handle = <PyObject *>(self.handles[slot_of(self.keys[i])])
+                if handle != <PyObject *>None:
+                    cloop_track(handle)
+        self.known = self.sequence
 
     def clear(self):
         """Drop every timer."""
