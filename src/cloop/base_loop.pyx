@@ -290,6 +290,11 @@ cdef class BaseLoop(Reactor):
         self.turn()
         self._leave_task()
 
+    def _send_waiting(self):
+        """Send what was written in this turn and waits for its end; see transports/sender."""
+        if self.at_end.count and self.in_own_thread() and not self.ending:
+            self.run_at_end()
+
     def _leave_task(self):
         """No task is the current one any more, where a turn has not seen to it."""
         if self.current is not None:
@@ -442,8 +447,7 @@ def before_fork():
     running = events._get_running_loop()
     if isinstance(running, BaseLoop):
         loop = running
-        if loop.at_end.count:
-            loop.run_at_end()
+        loop._send_waiting()
 
 
 def after_fork_in_child():

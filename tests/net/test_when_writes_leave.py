@@ -1,7 +1,7 @@
 """What was written is on its way when the caller may rely on it, however the loop groups its sends.
 
-A loop may find out that a protocol makes many small writes in each turn, or that a turn answers many
-peers, and send them together. Nobody may tell by what arrives, in which order, and whether.
+Where other callbacks wait for their turn a loop may send the writes of all of them together, later in the
+turn. Nobody may tell by what arrives, in which order, and whether.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import running_thread, tcp_pair, wait_until
+from tests.support import running_thread, settle, tcp_pair, wait_until
 from tests.system.processes import run_python
 
 from .protocols import Recorder
 from .tls import NAME, InnerPeer, Peer, client_context, server_context
 
-HABIT = 8  # turns after which a loop may take a habit for one
+HABIT = 8  # turns after which a loop might take a habit for one
 
 
 class Chatty(Recorder):
@@ -238,7 +238,7 @@ async def busy_with_many_answers(rounds=5, peers=64):
     for _ in range(rounds):
         for transport, _ in connections:
             loop.call_soon(answer, transport)
-        await asyncio.sleep(0)
+        await settle(2)
         for _, there in connections:
             assert receive(there, 6) == b"answer"
     return connections
@@ -253,7 +253,7 @@ async def finish(connections):
 
 
 def test_a_callback_that_waits_for_its_own_data(run):
-    """It blocks the loop, and the data reaches the peer all the same."""
+    """Nothing else waits for its turn: it may block the loop, and the data reaches the peer all the same."""
     got = []
 
     async def main():
@@ -261,16 +261,58 @@ def test_a_callback_that_waits_for_its_own_data(run):
         connections = await busy_with_many_answers()
 
         def write_and_wait(transport, there):
-            transport.write(b"now")
-            got.append(receive(there, 3))
+            for _ in range(3):
+                transport.write(b"now")
+                got.append(receive(there, 3))
 
-        for transport, there in connections[:3]:
-            loop.call_soon(write_and_wait, transport, there)
-        await wait_until(lambda: len(got) == 3)
+        loop.call_soon(write_and_wait, *connections[0])
+        await asyncio.sleep(0.01)
         await finish(connections)
 
     run(main())
     assert got == [b"now"] * 3
+
+
+def test_a_long_callback_behind_a_write(run):
+    """What was written before it has left when it returns."""
+    got = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        (transport, there), *_ = connections = await busy_with_many_answers(peers=2)
+        there.setblocking(False)
+        loop.call_soon(transport.write, b"soon")
+        loop.call_soon(time.sleep, 0.01)
+        loop.call_soon(lambda: got.append(receive(there, 4)))
+        loop.call_soon(int)
+        await settle(2)
+        await finish(connections)
+
+    run(main())
+    assert got == [b"soon"]
+
+
+def test_much_is_written_while_others_wait(run):
+    """It leaves before the callback returns."""
+    got = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        (transport, there), *_ = connections = await busy_with_many_answers(peers=2)
+
+        def write_much():
+            for _ in range(80):
+                transport.write(b"m" * 1000)
+            got.append(len(receive(there, 60_000)))
+
+        loop.call_soon(write_much)
+        loop.call_soon(int)
+        await settle(2)
+        assert len(receive(there, 20_000)) == 20_000
+        await finish(connections)
+
+    run(main())
+    assert got == [60_000]
 
 
 @pytest.mark.parametrize("size", [1, 1000, 20_000])
@@ -282,7 +324,7 @@ def test_answers_to_many_arrive_whole_and_in_order(run, size):
             for transport, _ in connections:
                 loop.call_soon(transport.write, bytes([i]) * size)
                 loop.call_soon(transport.writelines, [bytes([i]), bytes([i])])
-            await asyncio.sleep(0)
+            await settle(2)
         expected = b"".join(bytes([i]) * (size + 2) for i in range(10))
         same = [
             await asyncio.to_thread(receive, there, len(expected)) == expected for _, there in connections
@@ -320,7 +362,6 @@ async def main(name, port):
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_connection(asyncio.Protocol, "127.0.0.1", port)
     loop.call_soon(lambda: (transport.write(b"bye"), os._exit(0)))
-    loop.call_soon(print)
     await loop.create_future()
 
 name, port = sys.argv[1:]
@@ -447,7 +488,7 @@ print(load_implementation(sys.argv[1]).new_event_loop().run_until_complete(main(
 """
 
 
-# ---- Streams: StreamWriter.write() promises to try at once
+# ---- Streams: a connection alone never waits
 
 
 @contextlib.asynccontextmanager

@@ -79,8 +79,8 @@ class ReadSubprocessPipeProto(base_subprocess.ReadSubprocessPipeProto):
 cdef Intake intake_behind(object transport):
     """What a transport of ours receives into, if that is an intake."""
     if type(transport) is StreamTransport:
-        receiver = (<StreamTransport>transport).receiver
-        return <Intake>receiver if type(receiver) is Intake else None
+        sink = (<StreamTransport>transport).sink
+        return <Intake>sink if type(sink) is Intake else None
     return (<TlsTransport>transport).intake if type(transport) is TlsTransport else None
 
 
@@ -132,8 +132,8 @@ def writer_replaced(writer):
 def pipe_replaced(pipe_protocol):
     """What a child's pipe delivers goes the whole way."""
     pipe = pipe_protocol.pipe
-    if type(pipe) is ReadPipeTransport and type((<ReadPipeTransport>pipe).receiver) is Intake:
-        (<ReadPipeTransport>pipe).receiver.divert(pipe_protocol)
+    if type(pipe) is ReadPipeTransport and type((<ReadPipeTransport>pipe).sink) is Intake:
+        (<Intake>(<ReadPipeTransport>pipe).sink).divert(pipe_protocol)
 
 
 def child_replaced(transport):

@@ -49,10 +49,9 @@ from cloop.core.reactor cimport Reactor
 from cloop.core.shared cimport leave_memory, use_memory
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport address_of
-from cloop.transports.base cimport would_block
 from cloop.transports.scratch cimport Scratch, copy_out, scratch_of
 from cloop.transports.sockets cimport make_socket
-from cloop.transports.readiness cimport drop_errors, has_ended, in_a_moment
+from cloop.transports.readiness cimport drop_errors, has_ended, in_a_moment, would_block
 
 cdef extern from *:
     # Its error is cleared: the socket's own method tells what is wrong with the argument.

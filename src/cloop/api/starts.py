@@ -47,6 +47,8 @@ async def start(loop: Loop, args: Any, **options: Any) -> tuple[subprocess.Popen
         loop.call_soon(let_next_start, loop)
     else:
         await wait_for_turn(loop)
+    # As before a fork (base_loop): the child may write to the same peer.
+    loop._send_waiting()
     if subprocess.Popen is not POPEN or not spawn.CAN_SPAWN:
         return subprocess.Popen(args, **options), None
     if hasattr(options.get("pass_fds"), "__next__"):

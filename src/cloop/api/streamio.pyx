@@ -340,9 +340,9 @@ cdef bint is_calm(object writer, object transport):
     cdef object protocol
     if type(transport) is StreamTransport:
         stream = <StreamTransport>transport
-        if stream.closing or stream.protocol_paused or type(stream.receiver) is not Intake:
+        if stream.closing or stream.protocol_paused or type(stream.sink) is not Intake:
             return False
-        intake = <Intake>stream.receiver
+        intake = <Intake>stream.sink
         protocol = stream.protocol
     elif type(transport) is TlsTransport:
         tls = <TlsTransport>transport

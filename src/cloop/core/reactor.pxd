@@ -6,7 +6,7 @@ through `watches`, and pass entries from other threads through `inbox`.
 
 from libc.stdint cimport uint32_t
 
-from cloop._c.clock cimport ns_t
+from cloop._c.clock cimport monotonic_ns, ns_t
 from cloop._c.pyapi cimport NoResult
 from cloop.core.handle cimport Handle
 from cloop.core.inbox cimport Inbox
@@ -16,6 +16,11 @@ from cloop.core.timer cimport TimerHandle, TimerHeap
 from cloop.core.wakeup cimport Wakeup
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport Poller
+
+# In nanoseconds: what is left for the end of a turn is done as soon as the entry has run in which the
+# first of it has waited for so long.
+cdef enum:
+    LONGEST_WAIT = 200000
 
 # What becomes of a loop.
 cdef enum:
@@ -61,6 +66,7 @@ cdef class Reactor:
         # done once for all of them. Nothing may be added while `ending`, nor while nobody runs the
         # loop.
         Ready at_end
+        ns_t end_by                # when they run in any case, between two entries
         bint ending
 
         object scratch             # what the loop's transports share, once made
@@ -84,6 +90,12 @@ cdef class Reactor:
                 self.check_thread()
             return self.ready.push(owner, run)
 
+        # The same at the end of the turn.
+        inline NoResult at_turn_end(self, object owner, run_t run) except NoResult.EXC:
+            if self.at_end.count == 0:
+                self.end_by = monotonic_ns() + LONGEST_WAIT
+            return self.at_end.push(owner, run)
+
         # The same from any thread.
         NoResult soon_threadsafe(self, object owner, run_t run) except NoResult.EXC
 
@@ -97,6 +109,7 @@ cdef class Reactor:
         NoResult expire(self) except NoResult.EXC
         NoResult run_ready(self) except NoResult.EXC
         NoResult run_ready_debug(self) except NoResult.EXC
+        NoResult end_turn(self) except NoResult.EXC
         NoResult run_at_end(self) except NoResult.EXC
         # Let the collector know everything that is pending.
         void track_all(self) noexcept

@@ -230,9 +230,7 @@ cdef class Reactor:
                 self.run_ready()
         finally:
             if self.at_end.count:
-                if self.current is not None:
-                    self.leave(self)
-                self.run_at_end()
+                self.end_turn()
         return NoResult.OK
 
     cdef ns_t until_first(self) except -1:
@@ -308,6 +306,8 @@ cdef class Reactor:
                 Py_DECREF(owner)
             if result == NoResult.EXC:
                 return self.leave_raising()
+            if self.at_end.count and monotonic_ns() >= self.end_by:
+                self.end_turn()
         # The next turn follows at once where something is ready, and nobody's code runs between.
         if self.current is not None and (self.ready.count == 0 or self.stopping):
             self.leave(self)
@@ -345,11 +345,19 @@ cdef class Reactor:
                     cloop_track(<PyObject *>owner)
                 if self.current is not None:
                     self.leave(self)
+            if self.at_end.count and monotonic_ns() >= self.end_by:
+                self.end_turn()
             seconds = <double>(monotonic_ns() - begin) / 1e9
             if self.debug and seconds >= self.slow_callback_duration:
                 # Looked up where asyncio does: what replaces its logger there replaces ours.
                 base_events.logger.warning("Executing %s took %.3f seconds", describe(owner), seconds)
         return NoResult.OK
+
+    cdef NoResult end_turn(self) except NoResult.EXC:
+        """Do what was left for the end of the turn; no task is in the middle of a step."""
+        if self.current is not None:
+            self.leave(self)
+        return self.run_at_end()
 
     cdef NoResult run_at_end(self) except NoResult.EXC:
         cdef run_t run

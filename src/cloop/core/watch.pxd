@@ -34,10 +34,18 @@ cdef enum:
 cdef inline Py_ssize_t slot_of(int fd, uint32_t direction) noexcept nogil:
     return 3 * <Py_ssize_t>fd + (direction >> 1)
 
+# Receives what is small as soon as the poller tells of it, and pushes the entry that hands it over; where
+# there is nothing small, the entry that receives.
+ctypedef NoResult (*early_t)(object owner, Ready ready) except NoResult.EXC
+
 @cython.final
 cdef class WatchTable:
     cdef:
         Poller poller
+        # Entries for reading with the first of these functions are not pushed, but their owners given to
+        # the second one; set by transports/stream.
+        run_t reads_early
+        early_t receive_early
         Watch *watches       # by descriptor
         int size             # descriptors there is room for
         # By slot_of(): the reader's owner, the writer's owner, and a weak reference to the transport that

@@ -158,7 +158,10 @@ cdef class WatchTable:
         if watch.shots == ARMED:
             watch.shots = SPENT
         if mask & READ:
-            ready.push(self.owners[slot_of(fd, READ)], watch.reader)
+            if watch.reader == self.reads_early:
+                self.receive_early(self.owners[slot_of(fd, READ)], ready)
+            else:
+                ready.push(self.owners[slot_of(fd, READ)], watch.reader)
         if mask & WRITE:
             ready.push(self.owners[slot_of(fd, WRITE)], watch.writer)
         return NoResult.OK

@@ -1,8 +1,9 @@
 """BaseTransport: what every transport over a descriptor has.
 
-    Flow                 water marks
-      BaseTransport      the socket, its watches, the life from connection_made to connection_lost
-        StreamTransport  recv, send, half-close
+    Flow                   water marks
+      Sender               what was written and has not left
+        BaseTransport      the socket, its watches, the life from connection_made to connection_lost
+          StreamTransport  recv, send, half-close
 
 The Python socket object owns the descriptor. The transport keeps the object and closes it once,
 after connection_lost; before that it has removed its watches. A transport is in the fd table as
@@ -19,7 +20,6 @@ it was scheduled in. What is told from within a call, as pause_writing() by writ
 the caller's context.
 """
 
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
 
 from cloop._c.pyapi cimport NoResult
@@ -27,15 +27,9 @@ from cloop._c.socket cimport cloop_socket_number
 from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor
 from cloop.core.ring cimport Node
-from cloop.transports.flow cimport Flow
+from cloop.transports.sender cimport Sender
 
-# After a system call that failed: whether it is only to be tried again, and else the OSError.
-cdef inline bint would_block() noexcept:
-    return errno == EAGAIN or errno == EINTR
-
-cdef object error_from_errno()
-
-cdef class BaseTransport(Flow):
+cdef class BaseTransport(Sender):
     cdef:
         object sock            # kept after it is closed, for get_extra_info("socket")
         int fd                 # its number while it was open
@@ -44,7 +38,6 @@ cdef class BaseTransport(Flow):
         bint closing           # close() was called, or the connection is being lost
         bint paused            # by pause_reading()
         bint ended             # the peer has sent EOF and the protocol keeps the connection
-        int conn_lost          # not 0: connection_lost is scheduled; counts writes after that
         uint32_t watched       # READ and WRITE, as they are in the fd table
         object server          # to be told when the connection is over; None on clients
         Node node              # in the ring of the server's clients
@@ -83,15 +76,11 @@ cdef class BaseTransport(Flow):
         NoResult later(self, run_t run) except NoResult.EXC
 
         NoResult watch(self, uint32_t direction) except NoResult.EXC
+        # What is run when the descriptor is readable.
+        run_t reader(self) noexcept
         NoResult unwatch(self, uint32_t direction) except NoResult.EXC
         # For what nobody asked for: an error ends the connection and goes to the exception handler.
         NoResult watch_or_end(self, uint32_t direction) except NoResult.EXC
-
-        # The kernel takes nothing more for now: on_writable when it does.
-        NoResult wait_writable(self) except NoResult.EXC
-
-        # For data that is written after the end: dropped, and from the fifth time on with a warning.
-        NoResult count_lost_write(self) except NoResult.EXC
 
         # The descriptor fired; for a subclass.
         NoResult on_readable(self) except NoResult.EXC

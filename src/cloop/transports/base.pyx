@@ -38,11 +38,7 @@ from cloop.core.ring cimport unlink_node
 from cloop.transports.addr cimport local_address
 from cloop.transports.clients cimport attach, detach
 from cloop.transports.sockets cimport close_socket, is_socket
-from cloop.transports.readiness cimport drop_errors, in_a_moment
-
-cdef extern from *:
-    # Returns NULL; declared as if it set nothing, so that the exception can be taken.
-    PyObject *set_from_errno "PyErr_SetFromErrno"(PyObject *type)
+from cloop.transports.readiness cimport drop_errors, error_from_errno, in_a_moment, would_block
 
 ctypedef NoResult (*quiet_step_t)(BaseTransport self) noexcept
 
@@ -52,12 +48,6 @@ register("transports", &live)
 cdef object socket_class = socket.socket
 cdef object TransportSocket = trsock.TransportSocket
 cdef object asyncio_transport = selector_events._SelectorSocketTransport
-
-
-cdef object error_from_errno():
-    code_may_run()
-    set_from_errno(<PyObject *>OSError)
-    return cloop_take_exception()
 
 
 def is_claimed(Reactor loop not None, sock):
@@ -70,7 +60,7 @@ def is_claimed(Reactor loop not None, sock):
     return owner is not None and not owner.is_closing()
 
 
-cdef class BaseTransport(Flow):
+cdef class BaseTransport(Sender):
     """What every transport over a descriptor has."""
 
     def __cinit__(self):
@@ -178,9 +168,12 @@ cdef class BaseTransport(Flow):
         if fd < 0:
             raise OSError(EBADF, strerror(EBADF).decode())
         self.loop.watches.watch(fd, direction, self,
-                                run_readable if direction == READ else run_writable)
+                                self.reader() if direction == READ else run_writable)
         self.watched |= direction
         return NoResult.OK
+
+    cdef run_t reader(self) noexcept:
+        return run_readable
 
     cdef NoResult unwatch(self, uint32_t direction) except NoResult.EXC:
         if not self.watched & direction:
@@ -208,6 +201,9 @@ cdef class BaseTransport(Flow):
 
     cdef NoResult wait_writable(self) except NoResult.EXC:
         return self.watch_or_end(WRITE)
+
+    cdef NoResult send_in_context(self) except NoResult.EXC:
+        return run_step(self, waiting_step, "_write_ready", ())
 
     cdef NoResult count_lost_write(self) except NoResult.EXC:
         if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
@@ -489,10 +485,6 @@ cdef class BaseTransport(Flow):
         return self.paused
 
     @property
-    def _conn_lost(self):
-        return self.conn_lost
-
-    @property
     def _protocol_connected(self):
         return True
 
@@ -555,6 +547,10 @@ cdef NoResult write_step(BaseTransport self) except NoResult.EXC:
 cdef NoResult watch_again(object owner) except NoResult.EXC:
     cdef BaseTransport self = <BaseTransport>owner
     return self.watch(WRITE) if self.queued and not self.conn_lost else NoResult.OK
+
+
+cdef NoResult waiting_step(BaseTransport self) except NoResult.EXC:
+    return self.send_waiting()
 
 
 cdef NoResult lose_step(BaseTransport self) except NoResult.EXC:

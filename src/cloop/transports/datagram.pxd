@@ -49,7 +49,6 @@ cdef class Batch:
 @cython.final
 cdef class DatagramTransport(BaseTransport):
     cdef:
-        Scratch scratch
         Peers peers            # None where only the socket can convert addresses
         bint connected         # to a peer with a name: send() without an address
         bint internet          # no datagram is larger than a place in a batch
@@ -75,7 +74,7 @@ cdef class DatagramTransport(BaseTransport):
 
         # For a datagram that nothing is queued before. The caller of sendto() gets what is wrong with an
         # address; of one that has `waited` the protocol.
-        Sent put(self, object data, object address, bint waited) except? FAILED
+        Sent put_datagram(self, object data, object address, bint waited) except? FAILED
         Sent put_bytes(self, object data, const char *start, Py_ssize_t size,
                        object address, bint waited) except? FAILED
         Sent put_by_object(self, object data, object address, bint waited) except? FAILED
@@ -83,6 +82,6 @@ cdef class DatagramTransport(BaseTransport):
         bint goes_to_peer(self, object address) except -1
         NoResult enqueue(self, bytes data, object address) except NoResult.EXC
         tuple take_first(self)
-        bint send_queued(self) except -1
-        int send_batch(self) except -1
+        bint send_pending(self) except -1
+        int send_several(self) except -1
         NoResult drained(self) except NoResult.EXC

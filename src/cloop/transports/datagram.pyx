@@ -36,9 +36,15 @@ from cloop.core.reactor cimport Reactor
 from cloop.core.shared cimport leave_memory, use_memory
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport Peer, new_peers, read_address
-from cloop.transports.base cimport error_from_errno, run_readable, would_block
+from cloop.transports.base cimport run_readable
 from cloop.transports.scratch cimport bytes_memory, copy_out, level_for, scratch_of, set_size
-from cloop.transports.readiness cimport drop_errors, has_ended, in_a_moment
+from cloop.transports.readiness cimport (
+    drop_errors,
+    error_from_errno,
+    has_ended,
+    in_a_moment,
+    would_block,
+)
 
 cdef enum:
     # No packet of the internet is longer. Places are a little apart from multiples of that, or their
@@ -314,14 +320,14 @@ cdef class DatagramTransport(BaseTransport):
             # asyncio has no more socket and fails with an AttributeError.
             return
         cdef bint first = self.queued == 0
-        if first and self.put(data, addr, False) != Sent.FULL:
+        if first and self.put_datagram(data, addr, False) != Sent.FULL:
             return
         self.enqueue(bytes(data), addr)
         if first:
             self.wait_writable()
         self.may_pause()
 
-    cdef Sent put(self, object data, object address, bint waited) except? FAILED:
+    cdef Sent put_datagram(self, object data, object address, bint waited) except? FAILED:
         cdef Py_buffer view
         cdef bint viewed = False
         if isinstance(data, bytes):
@@ -388,19 +394,19 @@ cdef class DatagramTransport(BaseTransport):
         self.queued += PyBytes_GET_SIZE(data) + header_size
         return NoResult.OK
 
-    cdef bint send_queued(self) except -1:
+    cdef bint send_pending(self) except -1:
         """Give the kernel what it takes: False where it refused one."""
         cdef object first
         cdef Sent result
         cdef int n
         while self.pending:
-            n = self.send_batch()
+            n = self.send_several()
             for _ in range(n):
                 self.take_first()
             if n:
                 continue
             first = self.take_first()
-            result = self.put(first[0], first[1], True)
+            result = self.put_datagram(first[0], first[1], True)
             if result == Sent.FULL:
                 self.pending.appendleft(first)
                 self.queued += len(first[0]) + header_size
@@ -416,7 +422,7 @@ cdef class DatagramTransport(BaseTransport):
         self.queued -= len(data) + header_size
         return first
 
-    cdef int send_batch(self) except -1:
+    cdef int send_several(self) except -1:
         """Several by one system call: how many, 0 where that can't be done or nothing was sent.
 
         Not on a connected socket: of an error that the network has reported meanwhile, sendmmsg()
@@ -447,7 +453,7 @@ cdef class DatagramTransport(BaseTransport):
         return max(cloop_sendmmsg(self.live_fd(), messages, n), 0) if n > 1 else 0
 
     cdef NoResult on_writable(self) except NoResult.EXC:
-        if self.conn_lost or not self.send_queued():
+        if self.conn_lost or not self.send_pending():
             return NoResult.OK
         # May send, close or abort.
         self.may_resume()

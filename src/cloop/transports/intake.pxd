@@ -7,8 +7,8 @@ they are what isinstance() and everybody who looks into them expect. What costs 
                               |
                               Future         the reader's `_waiter`, while it waits
 
-A transport finds the intake of its protocol's reader (`intake_of`) and receives into it, as a
-Receiver, without a call of data_received or feed_data. TLS decrypts into it. All that has come lies
+A transport finds the intake of its protocol's reader (`intake_of`) and receives into it, as its
+sink, without a call of data_received or feed_data. TLS decrypts into it. All that has come lies
 together in one bytes object that nobody else sees yet, `block`: unread is [start, end), free is
 [end, capacity). So a search goes over it in one piece, and a read that takes all of it gets the block
 itself; any other copies what it takes, once. Small messages come by way of the loop's shared memory,
@@ -32,8 +32,8 @@ from cpython.object cimport PyObject
 from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport Future
 from cloop.core.reactor cimport Reactor
-from cloop.transports.receiver cimport Receiver
 from cloop.transports.scratch cimport Scratch
+from cloop.transports.sink cimport Sink
 
 cdef extern from *:
     # An integer of any size, for comparison with sizes that there can be; the second argument is NULL.
@@ -45,8 +45,9 @@ cdef enum:
     HELD = 2
 
 @cython.final
-cdef class Intake(Receiver):
+cdef class Intake(Sink):
     cdef:
+        size_t most            # what it wants to be given at once; no more than MOST
         object owner           # a weak reference to the reader, or None
         object loop
         Reactor reactor        # the same where it is cloop's
@@ -127,8 +128,3 @@ cdef class Intake(Receiver):
 
 # What readuntil() looks for, of its argument: sorted by length. ValueError for none, or an empty one.
 cdef list sorted_separators(object separator)
-# The intake of the reader that a protocol feeds, if it does nothing else and the reader has one. The
-# scratch knows the protocol.
-cdef Intake intake_of(Scratch scratch, object protocol)
-# What takes memory for a protocol, if anything does: itself or that intake.
-cdef Receiver receiver_of(Scratch scratch, object protocol)

@@ -1,10 +1,10 @@
 from asyncio import AbstractEventLoop, Future, StreamReader, Transport
 from typing import final
 
-from cloop.transports.receiver import Receiver
+from cloop.transports.sink import Sink
 
 @final
-class Intake(Receiver):
+class Intake(Sink):
     def __new__(cls, limit: float, loop: AbstractEventLoop) -> Intake: ...
     def belong(self, reader: StreamReader) -> None: ...
     def divert(self, owner: object = None, method: str = ...) -> None: ...

@@ -17,9 +17,9 @@ from libc.string cimport memchr, memcpy, memmove
 from cloop._c.pyapi cimport CLOOP_DEBUG, CLOOP_HAS_GIL, Py_INCREF, Py_REFCNT, Py_XDECREF
 from cloop.aio.future cimport FINISHED, PENDING, new_future
 from cloop.core.counts cimport register, register_total
-from cloop.core.shared cimport leave_memory
-from cloop.transports.receiver cimport MOST
+from cloop.core.shared cimport leave_memory, use_memory
 from cloop.transports.scratch cimport bytes_memory, copy_out, new_bytes, scratch_of, set_size, stolen
+from cloop.transports.sink cimport MOST
 
 cdef extern from *:
     """
@@ -66,19 +66,6 @@ cdef inline void count_copied(Py_ssize_t size) noexcept:
         copied += size
 
 
-cdef Intake intake_of(Scratch scratch, object protocol):
-    if not scratch.feeds or protocol is None or "data_received" in vars(protocol):
-        return None
-    intake = getattr(protocol._stream_reader, "_intake", None)
-    return <Intake>intake if isinstance(intake, Intake) else None
-
-
-cdef Receiver receiver_of(Scratch scratch, object protocol):
-    if scratch.receives and protocol is not None:
-        return <Receiver>protocol
-    return intake_of(scratch, protocol)
-
-
 cdef Py_ssize_t floor_of(object limit) except? -2:
     """What sizes are compared with instead of a limit, which may be a float."""
     if isinstance(limit, float):
@@ -97,12 +84,12 @@ cdef list sorted_separators(object separator):
     return separators
 
 
-cdef class Intake(Receiver):
+cdef class Intake(Sink):
     """What a StreamReader has received and not read yet."""
 
     def __cinit__(self, limit, loop):
         global live
-        self.method = "data_received"
+        self.most = MOST
         self.need = 1
         self.set_limit(limit)
         self.set_loop(loop)
@@ -291,7 +278,7 @@ cdef class Intake(Receiver):
 
     # ---- What comes
 
-    cdef char *room(self, char *shared, size_t *size) except NULL:
+    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except NULL:
         cdef Py_ssize_t room = self.last
         cdef Py_ssize_t wanted = self.wanted
         if self.need > LARGE:
@@ -302,11 +289,13 @@ cdef class Intake(Receiver):
             # What a reader takes whole it gets as it is.
             size[0] = min(wanted, <Py_ssize_t>self.most)
         if room < LARGE or not self.takes_memory() or self.is_orphan():
-            return shared
+            use_memory()
+            return scratch.memory
         size[0] = min(<Py_ssize_t>size[0], room)
         return self.reserve(size[0])
 
-    cdef NoResult received(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+    cdef NoResult received(self, object protocol, Scratch scratch, const char *start,
+                           Py_ssize_t size) except NoResult.EXC:
         if self.detour is not None:
             return self.pass_on(copy_out(start, size))
         if self.eof or self.is_orphan():

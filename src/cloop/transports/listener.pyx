@@ -25,8 +25,8 @@ from cloop._c.pyapi cimport PyContext_Copy, PyContext_CopyCurrent, PyContext_Ent
 from cloop._c.socket cimport cloop_accept, sockaddr_storage
 from cloop.poll.poller cimport READ
 from cloop.transports.addr cimport address_of
-from cloop.transports.base cimport error_from_errno
 from cloop.transports.nodelay cimport set_no_delay
+from cloop.transports.readiness cimport error_from_errno
 from cloop.transports.sockets cimport make_socket
 from cloop.transports.stream cimport StreamTransport
 

@@ -24,8 +24,7 @@ cimport cython
 from cloop._c.pyapi cimport NoResult
 from cloop._c.socket cimport iovec
 from cloop.transports.base cimport BaseTransport
-from cloop.transports.receiver cimport Receiver
-from cloop.transports.scratch cimport Scratch
+from cloop.transports.sink cimport Sink
 
 cdef enum Kind:
     FIFO
@@ -38,7 +37,6 @@ cdef class PipeTransport(BaseTransport):
         Kind kind
         bint named             # the FIFO has a name in the file system
         bint losing            # connection_lost is scheduled or over
-        Scratch scratch
         bint may_grow          # it is FIFO of the usual size, and we may change that
         bint grown             # we have, and the loop's account of it has not been settled
         int times_full         # how often it was found full, one time after the other
@@ -52,18 +50,14 @@ cdef class PipeTransport(BaseTransport):
 @cython.final
 cdef class ReadPipeTransport(PipeTransport):
     cdef:
-        Receiver receiver      # takes what comes instead of the protocol, or None
+        Sink sink              # takes what comes
 
-        bytes read_bytes(self, ssize_t *n)
         ssize_t read_some(self, char *memory, size_t size) noexcept
-        NoResult read_memory(self) except NoResult.EXC
+        NoResult read_device(self) except NoResult.EXC
         NoResult read_eof(self) except NoResult.EXC
 
 @cython.final
 cdef class WritePipeTransport(PipeTransport):
     cdef:
-        # For bytes-like memory; `whole` is the bytes object it belongs to, or None for a copy.
-        NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC
         ssize_t write_some(self, const iovec *vector, int count) noexcept
-        NoResult write_failed(self, object exception) except NoResult.EXC
         NoResult finish(self) except NoResult.EXC

@@ -4,10 +4,10 @@ from typing import Any, ClassVar, NoReturn, final
 
 from cloop.core.reactor import Reactor
 from cloop.transports.base import BaseTransport
-from cloop.transports.receiver import Receiver
+from cloop.transports.intake import Intake
 
 def let_grow(transport: asyncio.BaseTransport) -> None: ...
-def receive_into(transport: asyncio.BaseTransport, receiver: Receiver | None) -> bool: ...
+def receive_into(transport: asyncio.BaseTransport, intake: Intake | None) -> bool: ...
 
 @final
 class Absent:

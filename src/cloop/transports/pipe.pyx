@@ -21,12 +21,13 @@ from posix.unistd cimport read
 from cloop._c.pyapi cimport cloop_hide_new, cloop_seal
 from cloop._c.socket cimport MSG_DONTWAIT, cloop_pipe_size, cloop_send_vector, recv, writev
 from cloop.core.reactor cimport Reactor
-from cloop.core.shared cimport leave_memory, use_memory
 from cloop.poll.poller cimport READ, WRITE
-from cloop.transports.base cimport error_from_errno, run_connection_lost, would_block
-from cloop.transports.flow cimport MAX_OFFER, MAX_PIECES
-from cloop.transports.receiver cimport MOST, Receiver
-from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, copy_out, scratch_of
+from cloop.transports.base cimport run_connection_lost
+from cloop.transports.readiness cimport error_from_errno, would_block
+from cloop.transports.intake cimport Intake
+from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, scratch_of
+from cloop.transports.sender cimport MAX_OFFER, MAX_PIECES
+from cloop.transports.sink cimport MOST, BytesSink, Sink
 from cloop.transports.sockets cimport is_socket
 
 cdef enum:
@@ -40,6 +41,7 @@ cdef enum:
     # which each new pipe holds 8 KiB only.
     MOST_GROWN = 16
 
+cdef str READ_ERROR = "Fatal read error on pipe transport"
 cdef object FileIO = _io.FileIO
 cdef object TextIOWrapper = _io.TextIOWrapper
 cdef tuple buffered_files = (_io.BufferedReader, _io.BufferedWriter, _io.BufferedRandom)
@@ -78,17 +80,19 @@ def let_grow(transport):
         pipe.may_grow = pipe.kind == FIFO and cloop_pipe_size(pipe.live_fd(), 0) == USUAL_SIZE
 
 
-def receive_into(transport, Receiver receiver or None):
-    """Have a Receiver take what comes instead of the protocol, until that is replaced; None for none.
+def receive_into(transport, Intake intake or None):
+    """Have an intake take what comes instead of the protocol, until that is replaced; None for none.
 
     Returns whether that is so.
     """
+    cdef ReadPipeTransport pipe
     if type(transport) is not ReadPipeTransport or (<ReadPipeTransport>transport).kind != FIFO:
         return False
-    (<ReadPipeTransport>transport).receiver = receiver
-    if receiver is not None and (<ReadPipeTransport>transport).may_grow:
+    pipe = <ReadPipeTransport>transport
+    pipe.sink = BytesSink() if intake is None else intake
+    if intake is not None and pipe.may_grow:
         # No more memory than can be filled.
-        receiver.most = USUAL_SIZE
+        intake.most = USUAL_SIZE
     return True
 
 
@@ -248,7 +252,7 @@ cdef class ReadPipeTransport(PipeTransport):
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
         self.protocol = protocol
-        self.receiver = None
+        self.sink = None if protocol is None else BytesSink()
         return NoResult.OK
 
     cdef ssize_t read_some(self, char *memory, size_t size) noexcept:
@@ -263,57 +267,40 @@ cdef class ReadPipeTransport(PipeTransport):
             n = read(fd, memory, size)
         return n
 
-    cdef bytes read_bytes(self, ssize_t *n):
-        """One read: how much came, and if something did, that."""
-        cdef PyObject *own
+    cdef NoResult on_readable(self) except NoResult.EXC:
+        # Both may be replaced while it runs.
+        cdef Sink sink = self.sink
+        cdef object protocol = self.protocol
+        cdef size_t size = 0
+        cdef char *memory
+        cdef ssize_t n
+        if self.kind == DEVICE:
+            return self.read_device()
+        memory = sink.room(protocol, self.scratch, &size)
+        n = self.read_some(memory, size)
+        if n <= 0:
+            sink.nothing_came(self.scratch, memory)
+            return self.read_eof() if n == 0 else self.read_failed(READ_ERROR)
+        if self.may_grow:
+            self.found_full(n >= USUAL_SIZE)
+            if self.grown and type(sink) is Intake:
+                (<Intake>sink).most = GROWN_SIZE
+        # What it raises is reported and the transport lives on.
+        return sink.received(protocol, self.scratch, memory, n)
+
+    cdef NoResult read_device(self) except NoResult.EXC:
+        """The same, into memory of its own: the call gives up the GIL, and others use the loop's."""
+        cdef PyObject *own = self.scratch.take(LEVELS)
+        cdef ssize_t n = self.read_some(bytes_memory(own), capacity_of(LEVELS))
         cdef bytes data = None
-        if self.kind != DEVICE:
-            use_memory()
-            n[0] = self.read_some(self.scratch.memory, self.scratch.size)
-            if n[0] > 0:
-                return copy_out(self.scratch.memory, n[0])
-            leave_memory()
-            return None
-        # The call gives up the GIL: what others use would not be ours while it lasts.
-        own = self.scratch.take(LEVELS)
-        n[0] = self.read_some(bytes_memory(own), capacity_of(LEVELS))
         try:
-            if n[0] > 0:
-                data = PyBytes_FromStringAndSize(bytes_memory(own), n[0])
+            if n > 0:
+                data = PyBytes_FromStringAndSize(bytes_memory(own), n)
         finally:
             self.scratch.give(LEVELS, own)
-        return data
-
-    cdef NoResult on_readable(self) except NoResult.EXC:
-        if self.receiver is not None:
-            return self.read_memory()
-        cdef ssize_t n = 0
-        cdef bytes data = self.read_bytes(&n)
         if n <= 0:
-            return self.read_eof() if n == 0 else self.read_failed("Fatal read error on pipe transport")
-        if self.may_grow:
-            self.found_full(n >= USUAL_SIZE)
-        # What it raises is reported and the transport lives on.
-        self.protocol.data_received(data)
-        return NoResult.OK
-
-    cdef NoResult read_memory(self) except NoResult.EXC:
-        """The same for what takes it out of memory, or gives some of its own."""
-        # May be replaced while it runs.
-        cdef Receiver receiver = self.receiver
-        cdef size_t size = 0
-        cdef char *memory = receiver.room(self.scratch.memory, &size)
-        if memory == self.scratch.memory:
-            use_memory()
-        cdef ssize_t n = self.read_some(memory, size)
-        if n <= 0:
-            leave_memory()
-            return self.read_eof() if n == 0 else self.read_failed("Fatal read error on pipe transport")
-        if self.may_grow:
-            self.found_full(n >= USUAL_SIZE)
-            if self.grown:
-                receiver.most = GROWN_SIZE
-        return receiver.received(memory, n)
+            return self.read_eof() if n == 0 else self.read_failed(READ_ERROR)
+        return self.sink.received_bytes(self.protocol, self.scratch, data)
 
     cdef NoResult read_eof(self) except NoResult.EXC:
         if self.loop.debug:

@@ -17,10 +17,17 @@ it looks again `in_a_moment`. And who gets an empty datagram asks whether it is 
 """
 
 cimport cython
+from libc.errno cimport EAGAIN, EINTR, errno
 
 from cloop._c.pyapi cimport NoResult
 from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor
+
+# After a system call that failed: whether it is only to be tried again, and else the OSError.
+cdef inline bint would_block() noexcept:
+    return errno == EAGAIN or errno == EINTR
+
+cdef object error_from_errno()
 
 # Runs `run(owner)` a few milliseconds from now, unless the loop is closed by then.
 cdef NoResult in_a_moment(Reactor loop, object owner, run_t run) except NoResult.EXC

@@ -1,10 +1,7 @@
 """What the stream transports of one loop receive into.
 
-A message comes into memory that they all share, and is copied out of it into a bytes object of its
-size. From then on the size of what comes next is guessed, and it is received into a spare bytes
-object at once, which gets its size when that is known: no memory is allocated or copied. If nobody
-has kept the object when the protocol's callback returns, which is the rule, it is the next spare
-one. A protocol that keeps what it gets has its messages copied out again, in objects of their size.
+There is memory that they all share, and there are spare bytes objects of several sizes: who receives into one
+gives it its size when that is known, and gives it back if nobody else holds it.
 
 What a StreamReader's read() has returned is held until the reader's next call, as a rule, so it can't
 come back at once. It is lent: the loop holds the last few objects as well, and one that nobody else
@@ -19,7 +16,6 @@ from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_INCREF, Py_RE
 from cloop.core.reactor cimport Reactor
 from cloop.core.ring cimport Node
 from cloop.core.shared cimport leave_memory
-from cloop.transports.outbox cimport Outbox
 
 # Capacities of spare objects: 512 << level bytes, for levels from 1 to this one.
 cdef enum:
@@ -48,11 +44,10 @@ cdef extern from *:
       ((PyBytesObject *)data)->ob_shash = -1;
       _Py_COMP_DIAG_POP
     }
-    static inline unsigned int cloop_type_version(PyObject *type) {
-      return ((PyTypeObject *)type)->tp_version_tag;
-    }
+    /* The object whose bytes begin there. */
+    #define cloop_bytes_at(start) ((PyObject *)((char *)(start) - offsetof(PyBytesObject, ob_sval)))
     """
-    unsigned int version_of "cloop_type_version"(object type)
+    PyObject *bytes_at "cloop_bytes_at"(const char *start) noexcept
     # Without a GIL a count does not tell who holds it; and the checkers of memory would miss much.
     const bint CAN_LEND "(CLOOP_HAS_GIL && !CLOOP_DEBUG)"
     # A spare object becomes one of this size, which is not more than its capacity.
@@ -72,29 +67,15 @@ cdef class Scratch:
         size_t size
         PyObject *spare[LEVELS + 1]
         Py_ssize_t expected    # about how much the sock_ methods got lately; kept by them
-        Outbox outbox          # when what they write leaves
+        size_t early_turn      # in which transports have received so much before their turn,
+        Py_ssize_t early_bytes
+        int early_times        # and so often; kept by transports/stream
         int grown_pipes        # how many pipes are larger by our doing; kept by transports/pipe
-        # The class of the protocol that was set last, and what it is: servers have one.
-        object protocol_class
-        unsigned int class_version  # the interpreter's, which changes with the class; 0: not known
-        bint buffered          # a BufferedProtocol
-        bint streams           # that of asyncio's streams
-        bint feeds             # of those, one that feeds a reader and does nothing else
-        bint receives          # a Receiver
         Node admissions        # handshakes of accepted connections; see transports/tls_accept
         object batch           # what datagram transports receive many at once into; see there
         Loan lent[LENT]        # a ring
         size_t first_lent
         size_t count_lent
-
-        # Refresh the flags above for this protocol's class; they hold until the next call.
-        inline NoResult know(self, object protocol) except NoResult.EXC:
-            if protocol is None or (type(protocol) is self.protocol_class and self.class_version
-                                    and version_of(self.protocol_class) == self.class_version):
-                return NoResult.OK
-            return self.learn(protocol)
-
-        NoResult learn(self, object protocol) except NoResult.EXC
 
         # A bytes object of `512 << level` bytes that nobody else holds. The reference is the caller's.
         inline PyObject *take(self, int level) except NULL:

@@ -1,17 +1,10 @@
 """What transports receive into; scratch.pxd is the manual."""
 
-from asyncio.protocols import BufferedProtocol
-from asyncio.streams import StreamReaderProtocol
-
 from cpython.object cimport PyObject
 from libc.stdlib cimport free
 
 from cloop._c.pyapi cimport Py_XDECREF
 from cloop.core.ring cimport empty_ring, init_ring
-from cloop.transports.receiver cimport Receiver
-
-# As it is, unless a program replaces it.
-cdef object plain_data_received = StreamReaderProtocol.data_received
 
 cdef extern from "<stdlib.h>":
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -32,7 +25,6 @@ cdef class Scratch:
         if posix_memalign(<void **>&self.memory, SCRATCH_ALIGNMENT, SCRATCH_SIZE):
             raise MemoryError
         self.size = SCRATCH_SIZE
-        self.outbox = Outbox()
         init_ring(&self.admissions)
 
     def __dealloc__(self):
@@ -45,18 +37,6 @@ cdef class Scratch:
             Py_XDECREF(self.lent[self.first_lent].data)
             self.first_lent = (self.first_lent + 1) % LENT
             self.count_lent -= 1
-
-    cdef NoResult learn(self, object protocol) except NoResult.EXC:
-        self.buffered = isinstance(protocol, BufferedProtocol)
-        self.streams = isinstance(protocol, StreamReaderProtocol)
-        self.feeds = (self.streams
-                      and type(protocol).data_received is plain_data_received)
-        self.receives = isinstance(protocol, Receiver)
-        self.protocol_class = type(protocol)
-        # A program may replace a method of the class at any time. Looking one up gives the class a version.
-        getattr(self.protocol_class, "data_received", None)
-        self.class_version = version_of(self.protocol_class)
-        return NoResult.OK
 
     cdef PyObject *new_spare(self, int level) except NULL:
         return new_bytes(NULL, capacity_of(level))

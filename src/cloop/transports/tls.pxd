@@ -1,10 +1,10 @@
 """TlsTransport: TLS on top of another transport.
 
 One object with two faces: to the application it is the transport, to the transport below it is the
-protocol. Below there is a StreamTransport, as a rule, which hands over memory (Receiver) and takes
+protocol. Below there is a StreamTransport, as a rule, which hands over memory (transports/sink) and takes
 memory; or any other of asyncio's kind, as with TLS in TLS.
 
-    Receiver
+    Sink
       TlsFlow            water marks and pauses
         TlsBase          handshake, end
           TlsTransport   reading and writing

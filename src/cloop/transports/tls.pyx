@@ -500,7 +500,7 @@ cdef class TlsTransport(TlsBase):
     cdef NoResult hold(self) except NoResult.EXC:
         """Pass nothing on until all that was is with the kernel, and that takes more."""
         cdef StreamTransport stream = self.stream
-        stream.settle()
+        stream.flush()
         self.held = self.below_full = True
         stream.empty_waiter = Release(self)
         if stream.queued == 0:

@@ -62,8 +62,6 @@ cdef class TlsBase(TlsFlow):
         object __weakref__
 
         NoResult use_protocol(self, object protocol) except NoResult.EXC
-        NoResult tune(self) except NoResult.EXC
-        NoResult allow_gathering(self, bint may) except NoResult.EXC
         NoResult wake(self, object exception) except NoResult.EXC
 
         NoResult forget(self) except NoResult.EXC

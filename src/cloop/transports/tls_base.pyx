@@ -7,12 +7,12 @@ which contains code from uvloop (MIT License, Copyright (c) 2015-2021 MagicStack
 import warnings
 from asyncio import CancelledError, constants
 from asyncio.log import logger
+from asyncio.protocols import BufferedProtocol
 from asyncio.sslproto import (
     SSLProtocol,
     _create_transport_context,
     _SSLProtocolTransport,
 )
-from asyncio.streams import StreamReaderProtocol
 
 try:
     import ssl
@@ -28,11 +28,11 @@ from cloop._c.pyapi cimport CLOOP_DEBUG, PyContext_CopyCurrent
 from cloop._c.pyapi cimport cloop_drop_instance_dict, cloop_seal, cloop_show
 from cloop.core.counts cimport register
 from cloop.core.reactor cimport Reactor
-from cloop.core.shared cimport leave_memory
+from cloop.core.shared cimport leave_memory, use_memory
 from cloop.transports.clients cimport attach
-from cloop.transports.intake cimport intake_of
-from cloop.transports.receiver cimport MOST
 from cloop.transports.scratch cimport scratch_of
+from cloop.transports.sink cimport MOST
+from cloop.transports.stream cimport intake_of
 from cloop.transports.tls_engine cimport WHOLE_RECORD, TlsEngine, new_engine, spent_engine
 from cloop.transports.tls_flow cimport checked_timeout
 
@@ -131,22 +131,10 @@ cdef class TlsBase(TlsFlow):
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
         self.protocol = protocol
-        self.scratch.know(protocol)
-        self.buffered = self.scratch.buffered and hasattr(protocol, "get_buffer")
+        self.buffered = isinstance(protocol, BufferedProtocol) and hasattr(protocol, "get_buffer")
         self.most = BUFFERED_MOST if self.buffered else PLAIN_MOST
         self.keeps = False
-        self.intake = intake_of(self.scratch, protocol)
-        return self.tune()
-
-    cdef NoResult tune(self) except NoResult.EXC:
-        return self.allow_gathering(not isinstance(self.protocol, StreamReaderProtocol))
-
-    cdef NoResult allow_gathering(self, bint may) except NoResult.EXC:
-        """Whether small writes may go together at the end of the turn; see transports/outbox."""
-        if self.stream is not None:
-            self.stream.may_gather = may
-        elif isinstance(self.transport, TlsBase):
-            return (<TlsBase>self.transport).allow_gathering(may)
+        self.intake = intake_of(protocol)
         return NoResult.OK
 
     cdef NoResult wake(self, object exception) except NoResult.EXC:
@@ -174,9 +162,8 @@ cdef class TlsBase(TlsFlow):
         if type(transport) is StreamTransport:
             self.stream = <StreamTransport>transport
             self.straight = self.engine.direct
-            # Only TCP's sockets can hold what is sent.
-            self.offered = self.stream.may_hold and self.engine.may_offer()
-        self.tune()
+            # The kernel makes records for TCP only.
+            self.offered = self.stream.tcp and self.engine.may_offer()
         if self.loop.debug:
             logger.debug("%r starts SSL handshake", self)
             self.began = self.loop.time()
@@ -221,11 +208,20 @@ cdef class TlsBase(TlsFlow):
         cdef Py_buffer view
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            self.received(<const char *>view.buf, view.len)
+            self.received(self, self.scratch, <const char *>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
 
-    cdef NoResult received(self, const char *start, Py_ssize_t size) except NoResult.EXC:
+    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except NULL:
+        use_memory()
+        size[0] = self.most
+        return scratch.memory
+
+    cdef str blame(self):
+        return "Fatal error: protocol.buffer_updated() call failed."
+
+    cdef NoResult received(self, object protocol, Scratch scratch, const char *start,
+                           Py_ssize_t size) except NoResult.EXC:
         if self.state == WRAPPED:
             return self.read(start, size)
         if self.state == FLUSHING:
@@ -343,15 +339,12 @@ cdef class TlsBase(TlsFlow):
         """Whether all that was passed on is with the kernel."""
         if self.stream is None or self.file_goes:
             return False
-        self.stream.settle()
+        self.stream.flush()
         return self.stream.queued == 0
 
     cdef NoResult use_kernel(self) except NoResult.EXC:
         self.kernel = True
         self.straight = False
-        if self.stream is not None:
-            # What it would hold is a record that has been begun.
-            self.stream.may_hold = False
         return NoResult.OK
 
     cdef NoResult not_shaken(self, object exception) except NoResult.EXC:

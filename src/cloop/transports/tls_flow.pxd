@@ -7,14 +7,15 @@ that the engine does not take yet, and ciphertext while the transport below is f
 
 from cloop._c.pyapi cimport NoResult
 from cloop.core.reactor cimport Reactor
-from cloop.transports.receiver cimport Receiver
+from cloop.transports.sink cimport Sink
 from cloop.transports.tls_engine cimport TlsEngine
 
 # A time-out in seconds, or the default for None. Raises ValueError where it is not positive.
 cdef object checked_timeout(object seconds, str name, object default)
 
-cdef class TlsFlow(Receiver):
+cdef class TlsFlow(Sink):
     cdef:
+        size_t most            # what it wants to be given at once; no more than MOST
         Reactor loop
         object protocol        # the application's; None once the connection is lost
         object transport       # the one below, from its connection_made to its connection_lost

@@ -24,7 +24,7 @@ cdef object checked_timeout(object seconds, str name, object default):
     return seconds
 
 
-cdef class TlsFlow(Receiver):
+cdef class TlsFlow(Sink):
     """Flow control in both directions."""
 
     def __cinit__(self, *args, **kwargs):

@@ -1,0 +1,3 @@
+from cloop.transports.flow import Flow
+
+class Sender(Flow): ...

@@ -1,0 +1,9 @@
+from typing import final
+
+class Sink: ...
+
+@final
+class BytesSink(Sink): ...
+
+@final
+class BufferSink(Sink): ...
