@@ -202,8 +202,10 @@ cdef class BaseTransport(Sender):
     cdef NoResult wait_writable(self) except NoResult.EXC:
         return self.watch_or_end(WRITE)
 
-    cdef NoResult send_in_context(self) except NoResult.EXC:
-        return run_step(self, waiting_step, "_write_ready", ())
+    cdef NoResult end_in_context(self, object failure) except NoResult.EXC:
+        # Where it will be in any case: nothing else has ended the connection.
+        self.lost_reason = failure
+        return run_step(self, end_step, "_write_ready", ())
 
     cdef NoResult count_lost_write(self) except NoResult.EXC:
         if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
@@ -549,8 +551,10 @@ cdef NoResult watch_again(object owner) except NoResult.EXC:
     return self.watch(WRITE) if self.queued and not self.conn_lost else NoResult.OK
 
 
-cdef NoResult waiting_step(BaseTransport self) except NoResult.EXC:
-    return self.send_waiting()
+cdef NoResult end_step(BaseTransport self) except NoResult.EXC:
+    cdef object failure = self.lost_reason
+    self.lost_reason = None
+    return self.end_turn(failure)
 
 
 cdef NoResult lose_step(BaseTransport self) except NoResult.EXC:

@@ -57,6 +57,8 @@ cdef class Sender(Flow):
 
         NoResult wait_for_end(self) except NoResult.EXC
         NoResult send_waiting(self) except NoResult.EXC
+        # The turn has ended: `failure` is what the kernel has said to what waited, or None.
+        NoResult end_turn(self, object failure) except NoResult.EXC
         # What waits for the end of the turn is sent before anything else is done or told.
         inline NoResult flush(self) except NoResult.EXC:
             if self.waiting:
@@ -91,5 +93,5 @@ cdef class Sender(Flow):
         # For data that is written after the end: dropped, and from the fifth time on with a warning.
         NoResult count_lost_write(self) except NoResult.EXC
         NoResult write_failed(self, object exception) except NoResult.EXC
-        # Where nobody has called it: send_waiting() in the connection's context.
-        NoResult send_in_context(self) except NoResult.EXC
+        # end_turn() in the connection's context.
+        NoResult end_in_context(self, object failure) except NoResult.EXC

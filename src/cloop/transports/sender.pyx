@@ -12,11 +12,11 @@ from cpython.bytes cimport (
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memcpy
 
 from cloop._c.pyapi cimport cloop_seal
 from cloop.core.shared cimport code_may_run, leave_memory, use_memory
+from cloop.transports.readiness cimport error_from_errno, would_block
 from cloop.transports.scratch cimport bytes_memory, copy_out, new_bytes, stolen
 
 cdef enum:
@@ -32,11 +32,6 @@ cdef enum:
     JOIN_SIZE = 8192
     # Gone pieces are taken off the queue's list in batches of at least this many.
     MANY_PIECES = 256
-
-
-# After a system call that failed: whether it is only to be tried again.
-cdef inline bint would_block() noexcept:
-    return errno == EAGAIN or errno == EINTR
 
 
 cdef void join_pieces(char *to, iovec *vector, int n) noexcept:
@@ -169,6 +164,16 @@ cdef class Sender(Flow):
             self.write_failed(exc)
         return NoResult.OK if self.conn_lost else self.may_pause()
 
+    cdef NoResult end_turn(self, object failure) except NoResult.EXC:
+        """What could not be done without the context of the connection."""
+        if failure is not None:
+            return self.write_failed(failure)
+        if self.waiting:
+            return self.send_waiting()
+        if self.queued:
+            self.wait_writable()
+        return NoResult.OK if self.conn_lost else self.may_pause()
+
     cdef NoResult send_queued(self) except NoResult.EXC:
         """Give the kernel what it takes, within the budget. Raises OSError."""
         cdef size_t offered = 0
@@ -296,7 +301,7 @@ cdef class Sender(Flow):
     cdef NoResult write_failed(self, object exception) except NoResult.EXC:
         raise NotImplementedError
 
-    cdef NoResult send_in_context(self) except NoResult.EXC:
+    cdef NoResult end_in_context(self, object failure) except NoResult.EXC:
         raise NotImplementedError
 
     # asyncio's private names, which its own sendfile and libraries read.
@@ -321,14 +326,25 @@ cloop_seal(<PyTypeObject *>Sender)
 cdef NoResult send_at_end(object owner) except NoResult.EXC:
     """The turn has ended."""
     cdef Sender self = <Sender>owner
+    cdef object failure = None
     cdef bytes piece
+    cdef ssize_t sent
     self.at_end = False
     if not self.waiting:
         return NoResult.OK
-    if type(self.pieces) is bytes and not self.conn_lost:
+    if self.conn_lost or not self.queued:
+        self.waiting = False
+        return NoResult.OK
+    if type(self.pieces) is bytes:
         # The usual case: nobody has to be told of anything.
+        self.waiting = False
         piece = <bytes>self.pieces
-        if self.send_memory(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece)) == PyBytes_GET_SIZE(piece):
-            self.waiting = False
+        sent = self.send_memory(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+        if sent == PyBytes_GET_SIZE(piece):
             return self.drop_queue()
-    return self.send_in_context()
+        if sent >= 0:
+            self.take_sent(sent)
+        elif not would_block():
+            # Now: the next call may say something else.
+            failure = error_from_errno()
+    return self.end_in_context(failure)
