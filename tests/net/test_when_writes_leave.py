@@ -10,7 +10,6 @@ import ctypes
 import signal
 import socket
 import ssl
-import struct
 import time
 from pathlib import Path
 
@@ -334,59 +333,6 @@ def test_answers_to_many_arrive_whole_and_in_order(run, size):
         return all(same)
 
     assert run(main()) is True
-
-
-def test_answers_to_a_peer_that_takes_a_part_of_one(run):
-    """The rest follows, and nothing comes twice."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        here, there = tcp_pair()
-        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 50_000)
-        there.setblocking(False)
-        transport, _ = await loop.create_connection(Recorder, sock=here)
-        written = received = b""
-        sizes = [0]
-        while not sizes[-1]:
-            piece = bytes([len(sizes)]) * 30_000
-            written += piece
-            loop.call_soon(transport.write, piece)
-            loop.call_soon(int)
-            await settle(2)
-            sizes.append(transport.get_write_buffer_size())
-        # Else the test shows nothing.
-        assert sizes[-1] < 30_000
-        while len(received) < len(written):
-            await asyncio.sleep(0.001)
-            received += all_of(there.recv)
-        await asyncio.sleep(0.05)
-        received += all_of(there.recv)
-        await finish([(transport, there)])
-        return received == written or len(received) - len(written)
-
-    assert run(main()) is True
-
-
-@pytest.mark.parametrize("pieces", [1, 2])
-def test_the_kernel_refuses_what_waits(run, pieces):
-    """The protocol hears what the first call says; the next one would say something else."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        here, there = tcp_pair()
-        transport, protocol = await loop.create_connection(Recorder, sock=here)
-
-        def reset_and_write():
-            there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            there.close()
-            for _ in range(pieces):
-                transport.write(b"into the void")
-
-        loop.call_soon(reset_and_write)
-        loop.call_soon(int)
-        return type(await protocol.lost)
-
-    assert run(main()) is ConnectionResetError
 
 
 @pytest.mark.parametrize("option", ["TCP_NODELAY", "TCP_CORK"])

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cloop.api import exits, starts
 from cloop.api.replaced import noticing
 from cloop.api.streams import equip_child
-from cloop.transports.pipe import let_grow, receive_into
+from cloop.transports.pipe import made_for_child, receive_into
 
 if TYPE_CHECKING:
     from asyncio import Future, SubprocessProtocol
@@ -108,6 +108,8 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
         self._check_proc()
         if self._returncode is not None:
             return
+        # What was written to its stdin comes first.
+        self._loop._send_waiting()
         with suppress(ProcessLookupError):
             if self._watch is not None:
                 self._watch.send_signal(signal)
@@ -326,9 +328,8 @@ async def connect(
                 close_unconnected(process, transport)
             await (asyncio.shield(transport._wait()) if PY314 else transport._wait())
             raise
-    if options.get("pipesize", -1) == -1:
-        for pipe in transport._pipes.values():
-            let_grow(pipe.pipe)
+    for pipe in transport._pipes.values():
+        made_for_child(pipe.pipe, options.get("pipesize", -1) == -1)
     return transport
 
 

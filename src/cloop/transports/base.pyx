@@ -258,6 +258,7 @@ cdef class BaseTransport(Sender):
 
     def set_protocol(self, protocol):
         """Tell another protocol from now on."""
+        self.flush()
         self.use_protocol(protocol)
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
@@ -291,6 +292,7 @@ cdef class BaseTransport(Sender):
         self.force_close(None)
 
     cdef NoResult close_gently(self) except NoResult.EXC:
+        self.flush()
         if self.closing:
             return NoResult.OK
         self.closing = True
@@ -301,6 +303,7 @@ cdef class BaseTransport(Sender):
         return self.schedule_loss(None)
 
     cdef NoResult force_close(self, object exception) except NoResult.EXC:
+        self.flush()
         if self.conn_lost:
             return NoResult.OK
         self.drop_queue()
@@ -355,6 +358,7 @@ cdef class BaseTransport(Sender):
 
     cdef NoResult release(self) except NoResult.EXC:
         cdef object server = self.server
+        self.flush()
         self.closed = True
         self.unwatch(READ)
         self.unwatch(WRITE)
@@ -400,6 +404,7 @@ cdef class BaseTransport(Sender):
 
     def get_extra_info(self, name, default=None):
         """What is known of the connection: 'socket', 'sockname', 'peername', and by kind more."""
+        self.flush()
         if self.extra is not None:
             return self.extra.get(name, default)
         if name == "peername":
@@ -430,7 +435,7 @@ cdef class BaseTransport(Sender):
             reading = self.watched & READ and not self.paused
             writing = self.watched & WRITE
             info.append("read=polling" if reading else "read=idle")
-            info.append(f"write=<{'polling' if writing else 'idle'}, bufsize={self.queued}>")
+            info.append(f"write=<{'polling' if writing else 'idle'}, bufsize={self.refused()}>")
         return f"<{' '.join(info)}>"
 
     # asyncio's private names, which its own TLS and streams and libraries use.

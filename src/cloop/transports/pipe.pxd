@@ -15,6 +15,11 @@ The file may be shared with other processes, any of which may make it blocking a
 stop the other threads. So the calls that might block then are made without the GIL, and sockets are
 told with each call not to block.
 
+What is written to a child's stdin may wait for the end of the turn, as on sockets (transports/sender): we
+have made that pipe, and nobody else has this end. What somebody connects may be a terminal or a
+log, which print(), other transports and other processes write to as well: a line that waited would
+come after theirs. So there each write goes out at once.
+
 A pipe of Linux holds 64 KiB, so that with much data both sides wait for each other time and again. One
 that its owner says may grow does so, once, when it is found full again and again.
 """
@@ -22,7 +27,6 @@ that its owner says may grow does so, once, when it is found full again and agai
 cimport cython
 
 from cloop._c.pyapi cimport NoResult
-from cloop._c.socket cimport iovec
 from cloop.transports.base cimport BaseTransport
 from cloop.transports.sink cimport Sink
 
@@ -37,7 +41,7 @@ cdef class PipeTransport(BaseTransport):
         Kind kind
         bint named             # the FIFO has a name in the file system
         bint losing            # connection_lost is scheduled or over
-        bint may_grow          # it is FIFO of the usual size, and we may change that
+        bint may_grow          # it is a FIFO of the usual size, and we may change that
         bint grown             # we have, and the loop's account of it has not been settled
         int times_full         # how often it was found full, one time after the other
 
@@ -58,6 +62,4 @@ cdef class ReadPipeTransport(PipeTransport):
 
 @cython.final
 cdef class WritePipeTransport(PipeTransport):
-    cdef:
-        ssize_t write_some(self, const iovec *vector, int count) noexcept
-        NoResult finish(self) except NoResult.EXC
+    pass

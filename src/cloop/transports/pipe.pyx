@@ -14,19 +14,20 @@ from asyncio.log import logger
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
 from libc.errno cimport EIO
 from posix.unistd cimport read
 
 from cloop._c.pyapi cimport cloop_hide_new, cloop_seal
-from cloop._c.socket cimport MSG_DONTWAIT, cloop_pipe_size, cloop_send_vector, recv, writev
+from cloop._c.socket cimport MSG_DONTWAIT, cloop_pipe_size, cloop_send_vector, iovec, recv, writev
 from cloop.core.reactor cimport Reactor
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport run_connection_lost
-from cloop.transports.readiness cimport error_from_errno, would_block
+from cloop.transports.readiness cimport would_block
 from cloop.transports.intake cimport Intake
 from cloop.transports.scratch cimport LEVELS, bytes_memory, capacity_of, scratch_of
-from cloop.transports.sender cimport MAX_OFFER, MAX_PIECES
+from cloop.transports.sender cimport MAX_PIECES, Sender
 from cloop.transports.sink cimport MOST, BytesSink, Sink
 from cloop.transports.sockets cimport is_socket
 
@@ -72,12 +73,14 @@ cdef object holder_of(object pipe):
     return None
 
 
-def let_grow(transport):
-    """The pipe is ours to change, and nobody has chosen its size: it may grow."""
+def made_for_child(transport, bint may_grow):
+    """We have made the pipe, for a child: nobody else here writes to it, and if it `may_grow` we may change it."""
     cdef PipeTransport pipe
     if isinstance(transport, PipeTransport):
         pipe = <PipeTransport>transport
-        pipe.may_grow = pipe.kind == FIFO and cloop_pipe_size(pipe.live_fd(), 0) == USUAL_SIZE
+        pipe.shared = False
+        pipe.may_grow = (may_grow and pipe.kind == FIFO
+                         and cloop_pipe_size(pipe.live_fd(), 0) == USUAL_SIZE)
 
 
 def receive_into(transport, Intake intake or None):
@@ -119,6 +122,7 @@ cdef class PipeTransport(BaseTransport):
     cdef NoResult take_socket(self, Reactor loop, object pipe) except NoResult.EXC:
         cdef int fd = pipe.fileno()
         self.scratch = scratch_of(loop)
+        self.shared = True
         status = os.fstat(fd)
         mode = status.st_mode
         if stat.S_ISFIFO(mode):
@@ -166,6 +170,7 @@ cdef class PipeTransport(BaseTransport):
     # ---- The end
 
     cdef NoResult force_close(self, object exception) except NoResult.EXC:
+        self.flush()
         if self.losing:
             return NoResult.OK
         self.closing = True
@@ -223,6 +228,7 @@ cdef class PipeTransport(BaseTransport):
     @_pipe.setter
     def _pipe(self, pipe):
         # Set to None by who has taken the file back.
+        self.flush()
         self.pipe = self.sock = pipe
         self.plain = False
 
@@ -345,9 +351,16 @@ cdef class WritePipeTransport(PipeTransport):
 
     cdef NoResult on_readable(self) except NoResult.EXC:
         """The reader has gone."""
+        self.flush()
         if self.loop.debug:
             logger.info("%r was closed by peer", self)
         return self.force_close(BrokenPipeError() if self.queued else None)
+
+    def is_closing(self):
+        """Whether the transport is closed or about to be."""
+        # A reader that has gone is found out by the write.
+        self.flush()
+        return self.closing
 
     # asyncio's class has these from Transport, which implements neither.
 
@@ -378,6 +391,7 @@ cdef class WritePipeTransport(PipeTransport):
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
             viewed = True
         except BufferError as exc:
+            self.flush()
             self.conn_lost += 1
             self.fatal_error(exc, "Fatal write error on pipe transport")
         if viewed:
@@ -391,39 +405,35 @@ cdef class WritePipeTransport(PipeTransport):
         self.write(b"".join(list_of_data))
 
     cdef NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC:
-        cdef iovec vector
-        cdef ssize_t written = 0
-        cdef bint first = self.queued == 0
-        if size == 0:
-            return NoResult.OK
-        if self.conn_lost or self.closing:
+        if size and self.closing:
             return self.count_lost_write()
-        if first:
-            vector.iov_base = <char *>start
-            vector.iov_len = min(size, <Py_ssize_t>MAX_OFFER)
-            written = self.write_some(&vector, 1)
-            if written == size:
-                return NoResult.OK
-            if written < 0:
-                if not would_block():
-                    return self.write_failed(error_from_errno())
-                written = 0
-        if whole is not None:
-            self.queue(whole, written)
-        else:
-            self.queue(PyBytes_FromStringAndSize(start + written, size - written), 0)
-        if first:
-            self.wait_writable()
-        return self.may_pause()
+        return Sender.put(self, whole, start, size)
 
-    cdef ssize_t write_some(self, const iovec *vector, int count) noexcept:
+    cdef ssize_t send_memory(self, const char *start, size_t size) noexcept:
+        cdef iovec vector
+        vector.iov_base = <char *>start
+        vector.iov_len = size
+        return self.send_vector(&vector, 1)
+
+    cdef ssize_t send_vector(self, iovec *vector, int count) noexcept:
         cdef int fd = self.live_fd()
         cdef ssize_t n
         if self.kind == SOCKET:
-            return cloop_send_vector(fd, <iovec *>vector, count, MSG_DONTWAIT)
+            return cloop_send_vector(fd, vector, count, MSG_DONTWAIT)
         with nogil:
             n = writev(fd, vector, count)
         return n
+
+    cdef Py_ssize_t send_batch(self, size_t *offered) except -2:
+        """As the Sender's, without the loop's memory, which other threads would find in use."""
+        cdef iovec vector[MAX_PIECES]
+        cdef int n = self.gather(vector, offered)
+        # The call may give up the GIL, and another thread then abort(): the pieces stay for its time.
+        _kept = self.pieces if type(self.pieces) is bytes else self.pieces[self.first:self.first + n]
+        cdef ssize_t sent = self.send_vector(vector, n)
+        if sent < 0 and not would_block():
+            PyErr_SetFromErrno(OSError)
+        return sent if self.queued else -1
 
     cdef NoResult count_lost_write(self) except NoResult.EXC:
         if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
@@ -432,20 +442,13 @@ cdef class WritePipeTransport(PipeTransport):
         return NoResult.OK
 
     cdef NoResult on_writable(self) except NoResult.EXC:
-        cdef iovec vector[MAX_PIECES]
-        cdef size_t offered = 0
-        cdef ssize_t written
-        cdef int n
         if self.queued:
-            n = self.gather(vector, &offered)
-            # The call may give up the GIL, and another thread then abort(): the pieces stay for its time.
-            _kept = None if self.kind == SOCKET else self.pieces[self.first:self.first + n]
-            written = self.write_some(vector, n)
-            if self.losing or not self.queued:
+            try:
+                self.send_queued()
+            except OSError as exc:
+                self.write_failed(exc)
+            if self.losing:
                 return NoResult.OK
-            if written < 0:
-                return NoResult.OK if would_block() else self.write_failed(error_from_errno())
-            self.take_sent(written)
             if self.may_grow:
                 self.found_full(self.queued >= USUAL_SIZE)
             if self.queued:
@@ -472,12 +475,10 @@ cdef class WritePipeTransport(PipeTransport):
 
     def write_eof(self):
         """Close the pipe once everything is written; the same as close()."""
-        self.finish()
+        self.close_gently()
 
     cdef NoResult close_gently(self) except NoResult.EXC:
-        return self.finish()
-
-    cdef NoResult finish(self) except NoResult.EXC:
+        self.flush()
         if self.closing:
             return NoResult.OK
         self.closing = True
@@ -488,7 +489,7 @@ cdef class WritePipeTransport(PipeTransport):
         return self.schedule_loss(None)
 
     cdef list describe(self):
-        return ["polling" if self.watched & WRITE else "idle", f"bufsize={self.queued}"]
+        return ["polling" if self.watched & WRITE else "idle", f"bufsize={self.refused()}"]
 
 
 cloop_seal(<PyTypeObject *>PipeTransport)

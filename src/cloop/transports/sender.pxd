@@ -4,7 +4,8 @@ What is written goes to the kernel at once where nothing else waits for its turn
 the ready deque, it is queued and goes to the kernel at the end of the turn (core/reactor), together
 with what the others write: a system call between two pieces of Python makes the processor forget
 both. It goes before that when it is much, when its first part has waited for long, or when somebody asks
-something that depends on it: so `flush` comes first in whatever the transport is asked or told.
+something that depends on it: so `flush` comes first in whatever the transport is asked or told. Only where
+nobody else writes to the same file, for what others write would overtake it.
 
 What the kernel does not take stays queued; the descriptor is watched, and each event sends as many
 pieces as one system call takes, and again within a budget.
@@ -40,6 +41,7 @@ cdef class Sender(Flow):
         Py_ssize_t first       # so many pieces of the list are gone,
         Py_ssize_t offset      # and so many bytes of the next piece
 
+        bint shared            # others may write to the same file: nothing waits
         bint waiting           # for the end of the turn
         bint at_end            # the loop will run us at the end of the turn
         object empty_waiter    # a future for the moment when nothing is queued (sendfile)
@@ -52,13 +54,17 @@ cdef class Sender(Flow):
 
         # Whether what is written now may wait for the end of the turn.
         inline bint may_wait(self) noexcept:
-            return ((self.loop.ready.count or self.loop.at_end.count)
+            return ((self.loop.ready.count or self.loop.at_end.count) and not self.shared
                     and not self.loop.ending and self.loop.in_own_thread())
 
         NoResult wait_for_end(self) except NoResult.EXC
         NoResult send_waiting(self) except NoResult.EXC
         # The turn has ended: `failure` is what the kernel has said to what waited, or None.
         NoResult end_turn(self, object failure) except NoResult.EXC
+        # How much the kernel has refused to take until now; for who shows it, and may do nothing else.
+        inline Py_ssize_t refused(self) noexcept:
+            return 0 if self.waiting else self.queued
+
         # What waits for the end of the turn is sent before anything else is done or told.
         inline NoResult flush(self) except NoResult.EXC:
             if self.waiting:

@@ -73,14 +73,14 @@ cdef class Sender(Flow):
         if self.may_wait() and (whole is not None or size <= MOST_COPIED):
             self.wait_for_end()
             return self.put_behind(whole, start, size)
-        sent = self.send_memory(start, size)
+        sent = self.send_memory(start, min(size, <Py_ssize_t>MAX_OFFER))
         if sent == size:
             leave_memory()
             return NoResult.OK
         if sent < 0:
             if not would_block():
                 leave_memory()
-                return self.write_failed(None)
+                return self.write_failed(error_from_errno())
             sent = 0
         if whole is None:
             # At once: it may be memory that others use as well.
@@ -138,7 +138,7 @@ cdef class Sender(Flow):
             return True
         if would_block():
             return False
-        self.write_failed(None)
+        self.write_failed(error_from_errno())
         return True
 
     # ---- The end of the turn
@@ -304,6 +304,18 @@ cdef class Sender(Flow):
     cdef NoResult end_in_context(self, object failure) except NoResult.EXC:
         raise NotImplementedError
 
+    # ---- What is asked and told, once that has left which waits
+
+    def get_write_buffer_size(self):
+        """The number of bytes that were written and have not been sent."""
+        self.flush()
+        return self.queued
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """Set the water marks that decide when the protocol is paused and resumed."""
+        self.flush()
+        Flow.set_write_buffer_limits(self, high, low)
+
     # asyncio's private names, which its own sendfile and libraries read.
 
     @property
@@ -312,7 +324,7 @@ cdef class Sender(Flow):
 
     @property
     def _buffer(self):
-        if self.pieces is None:
+        if self.pieces is None or self.waiting:
             return []
         pieces = [self.pieces] if type(self.pieces) is bytes else self.pieces[self.first:]
         if self.offset:
@@ -340,10 +352,11 @@ cdef NoResult send_at_end(object owner) except NoResult.EXC:
         self.waiting = False
         piece = <bytes>self.pieces
         sent = self.send_memory(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
-        if sent == PyBytes_GET_SIZE(piece):
-            return self.drop_queue()
         if sent >= 0:
-            self.take_sent(sent)
+            # Nothing is queued any more where another thread has dropped it, while the GIL was given up.
+            self.take_sent(min(sent, self.queued))
+            if not self.queued:
+                return NoResult.OK
         elif not would_block():
             # Now: the next call may say something else.
             failure = error_from_errno()

@@ -33,9 +33,8 @@ from cloop.core.reactor cimport Reactor
 from cloop.core.shared cimport leave_memory, use_memory
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport run_readable
-from cloop.transports.flow cimport Flow
 from cloop.transports.nodelay cimport set_no_delay
-from cloop.transports.readiness cimport error_from_errno, would_block
+from cloop.transports.readiness cimport would_block
 from cloop.transports.scratch cimport Scratch, copied, scratch_of, stolen
 from cloop.transports.sink cimport BytesSink
 
@@ -102,7 +101,6 @@ cdef class StreamTransport(BaseTransport):
         Py_XDECREF(self.early)
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
-        self.flush()
         self.protocol = protocol
         self.sink = sink_of(protocol)
         return NoResult.OK
@@ -358,8 +356,6 @@ cdef class StreamTransport(BaseTransport):
         return NoResult.OK
 
     cdef NoResult write_failed(self, object exception) except NoResult.EXC:
-        if exception is None:
-            exception = error_from_errno()
         self.unwatch(WRITE)
         self.drop_queue()
         self.fatal_error(exception, "Fatal write error on socket transport")
@@ -401,7 +397,6 @@ cdef class StreamTransport(BaseTransport):
         return NoResult.OK
 
     cdef NoResult release(self) except NoResult.EXC:
-        self.flush()
         # Before the socket is closed, which the waiter may be watching.
         cdef object waiter = self.empty_waiter
         if waiter is not None and not waiter.done():
@@ -409,31 +404,6 @@ cdef class StreamTransport(BaseTransport):
         Py_XDECREF(self.early)
         self.early = NULL
         return BaseTransport.release(self)
-
-    # ---- What waits for the end of the turn is sent before anything else is done or told
-
-    def get_write_buffer_size(self):
-        """The number of bytes that were written and have not been sent."""
-        self.flush()
-        return self.queued
-
-    def set_write_buffer_limits(self, high=None, low=None):
-        """Set the water marks that decide when the protocol is paused and resumed."""
-        self.flush()
-        Flow.set_write_buffer_limits(self, high, low)
-
-    def get_extra_info(self, name, default=None):
-        """What is known of the connection: 'socket', 'sockname', 'peername', and by kind more."""
-        self.flush()
-        return BaseTransport.get_extra_info(self, name, default)
-
-    cdef NoResult close_gently(self) except NoResult.EXC:
-        self.flush()
-        return BaseTransport.close_gently(self)
-
-    cdef NoResult force_close(self, object exception) except NoResult.EXC:
-        self.flush()
-        return BaseTransport.force_close(self, exception)
 
     # ---- asyncio's private names, for sendfile
 
