@@ -137,6 +137,7 @@ MODULES = [
     "transports/tls_base.pyx",
     "transports/tls.pyx",
     "transports/tls_accept.pyx",
+    "api/receiver.pyx",
     "api/sockio.pyx",
     "api/spawn.pyx",
     "api/streamio.pyx",

@@ -73,6 +73,7 @@ cdef class BaseLoop(Reactor):
         self.at_end = Ready()
         self.timers = TimerHeap()
         self.watches = WatchTable(self.poller)
+        self.kept = {}
         self.inbox = Inbox(self.poller)
         self.wakeup = Wakeup(self.watches)
         self.slow_callback_duration = 0.1

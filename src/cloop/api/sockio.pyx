@@ -25,46 +25,32 @@ from cpython.long cimport PyLong_AsSsize_t, PyLong_CheckExact
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint32_t
-from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
-from cloop._c.pyapi cimport NoResult, Py_DECREF, Py_TYPE
+from cloop._c.pyapi cimport NoResult, Py_TYPE
 from cloop._c.socket cimport (
     AF_INET, AF_INET6, AF_UNIX,
     MSG_DONTWAIT, MSG_NOSIGNAL,
     cloop_accept,
     cloop_socket_number,
-    iovec,
-    msghdr,
     recv as receive,
-    recvmsg,
     send,
     sockaddr,
     sockaddr_storage,
     socklen_t,
 )
 from cloop.aio.future cimport PENDING, Future
+from cloop.api.receiver cimport Receiver, receiver_of
 from cloop.core.handle cimport caller_stack
 from cloop.core.reactor cimport Reactor
-from cloop.core.shared cimport leave_memory, use_memory
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.addr cimport address_of
-from cloop.transports.scratch cimport Scratch, copy_out, scratch_of
 from cloop.transports.sockets cimport make_socket
 from cloop.transports.readiness cimport drop_errors, has_ended, in_a_moment, would_block
 
 cdef extern from *:
     # Its error is cleared: the socket's own method tells what is wrong with the argument.
     int get_buffer "PyObject_GetBuffer"(object exporter, Py_buffer *view, int flags)
-
-    # As pointers, for the reference is handed over.
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *start, Py_ssize_t size) except NULL
-    void *bytes_start "PyBytes_AS_STRING"(PyObject *data)
-    int resize_bytes "_PyBytes_Resize"(PyObject **data, Py_ssize_t size) except -1
-
-cdef enum:
-    # Received bytes that are worth an object of their own before they come.
-    LARGE = 16384
 
 cdef object refuse_ssl = base_events._check_ssl_socket
 # The two classes whose objects have no methods but C's own.
@@ -260,81 +246,24 @@ cdef object call_or_wait(Reactor loop, object sock, uint32_t direction, object n
 
 # ---- Receiving
 
-cdef object receive_now(Reactor loop, object sock, Py_ssize_t size):
-    """Up to `size` bytes, which the loop's buffer has room for, or BLOCKED."""
-    cdef Scratch scratch = scratch_of(loop)
-    cdef ssize_t n
-    if scratch.expected >= LARGE and size >= LARGE:
-        return receive_large(scratch, sock, size)
-    use_memory()
-    n = receive(cloop_socket_number(sock), scratch.memory, size, MSG_DONTWAIT)
-    if n >= 0:
-        if n >= LARGE:
-            scratch.expected = n
-        return copy_out(scratch.memory, n)
-    leave_memory()
-    if would_block():
-        return BLOCKED
-    PyErr_SetFromErrno(OSError)
-
-
-cdef object receive_large(Scratch scratch, object sock, Py_ssize_t size):
-    """The same straight into an object as large as what came lately, which saves copying it.
-
-    What comes beyond goes into the loop's buffer, so that a datagram is not cut short.
-    """
-    cdef Py_ssize_t room = min(size, scratch.expected)
-    cdef PyObject *data = new_bytes(NULL, room)
-    cdef iovec vector[2]
-    cdef msghdr message
-    cdef ssize_t n
-    memset(&message, 0, sizeof(message))
-    vector[0].iov_base = bytes_start(data)
-    vector[0].iov_len = room
-    vector[1].iov_base = scratch.memory
-    vector[1].iov_len = size - room
-    message.msg_iov = vector
-    message.msg_iovlen = 1 if size == room else 2
-    n = recvmsg(cloop_socket_number(sock), &message, MSG_DONTWAIT)
-    if n < 0:
-        Py_DECREF(data)
-        if would_block():
-            return BLOCKED
-        PyErr_SetFromErrno(OSError)
-    if n != room:
-        # Sets `data` to NULL where it fails.
-        resize_bytes(&data, n)
-    if n > room:
-        memcpy(<char *>bytes_start(data) + room, scratch.memory, n - room)
-        scratch.expected = n
-    else:
-        scratch.expected -= (room - n) >> 2
-    return taken(data)
-
-
-cdef inline object taken(PyObject *owned):
-    """An object whose reference was the caller's."""
-    cdef object result = <object>owned
-    Py_DECREF(owned)
-    return result
-
-
 cdef bint attempt_receive(Operation self) except -1:
-    self.value = receive_now(self.engine, self.sock, self.size)
-    return self.value is not BLOCKED
+    self.value = receiver_of(self.engine).receive(self.sock, self.size)
+    return self.value is not None
 
 
 def recv(Reactor loop not None, sock, size):
     """Bytes, `size` at most, or an Operation."""
     cdef Py_ssize_t n
     cdef Operation operation
+    cdef Receiver receiver
     cdef bint plain = is_plain(sock)
     check(loop, sock, plain)
     if plain and PyLong_CheckExact(size):
         n = PyLong_AsSsize_t(size)
-        if 0 < n <= <Py_ssize_t>scratch_of(loop).size:
-            value = receive_now(loop, sock, n)
-            if value is not BLOCKED:
+        receiver = receiver_of(loop)
+        if 0 < n <= <Py_ssize_t>receiver.scratch.size:
+            value = receiver.receive(sock, n)
+            if value is not None:
                 return value
             if not may_block(sock):
                 operation = new_operation(loop, sock, attempt_receive)

@@ -69,7 +69,7 @@ cdef class Reactor:
         ns_t end_by                # when they run in any case, between two entries
         bint ending
 
-        object scratch             # what the loop's transports share, once made
+        dict kept                  # by one_of(): a class -> the loop's object of it
         Node tasks                 # the ring of tasks that are not done
         size_t turns               # so far
         object clock_resolution    # seconds: a timer that is due sooner than that runs
@@ -119,5 +119,10 @@ cdef class Reactor:
         # The handle by which a callback is called while a descriptor is ready.
         Handle add_watch(self, object file, uint32_t direction, object callback, tuple args)
         bint remove_watch(self, object file, uint32_t direction) except -1
+
+        # The loop's own object of a class of an upper room, such as the memory that its transports share: made
+        # when it is first asked for, by a call of the class with the loop, and gone with the loop. It is the
+        # loop's thread's, as the loop is. Nothing of the kind is a module's.
+        object one_of(self, object kind)
 
         NoResult release(self) except NoResult.EXC

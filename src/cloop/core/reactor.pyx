@@ -52,6 +52,7 @@ from cloop.core.ring cimport empty_ring, init_ring
 from cloop.core.step cimport handle_of, is_replaced, may_be_replaced, run_replaced
 from cloop.core.timer cimport seconds_of, untracked_timer
 from cloop.core.untracked cimport release_handle, untracked_handle
+from cloop.core.watch cimport EARLY_BYTES, EARLY_TIMES
 from cloop.poll.poller cimport READ, WRITE
 
 # A loop that is never idle gives up the GIL once in so many turns, so that other threads run even
@@ -242,6 +243,8 @@ cdef class Reactor:
         cdef int i
         cdef int n = 0
         cdef bint may_sleep = timeout_ns != 0
+        self.watches.early_bytes = EARLY_BYTES
+        self.watches.early_times = EARLY_TIMES
         if not may_sleep:
             if self.turns % TURNS_PER_BREATH == 0:
                 with nogil:
@@ -476,6 +479,12 @@ cdef class Reactor:
     def is_closed(self):
         """Whether close() was called, or this is the copy in a forked child, which works no more."""
         return self.closed != 0
+
+    cdef object one_of(self, object kind):
+        found = self.kept.get(kind)
+        if found is None:
+            found = self.kept[kind] = kind(self)
+        return found
 
     cdef NoResult release(self) except NoResult.EXC:
         """Drop all entries, timers and watches, and close the poller."""

@@ -34,6 +34,11 @@ cdef enum:
 cdef inline Py_ssize_t slot_of(int fd, uint32_t direction) noexcept nogil:
     return 3 * <Py_ssize_t>fd + (direction >> 1)
 
+cdef enum:
+    # What is received before the callbacks of one turn: bytes, and transports.
+    EARLY_BYTES = 65536
+    EARLY_TIMES = 256
+
 # Receives what is small as soon as the poller tells of it, and pushes the entry that hands it over; where
 # there is nothing small, the entry that receives.
 ctypedef NoResult (*early_t)(object owner, Ready ready) except NoResult.EXC
@@ -43,9 +48,12 @@ cdef class WatchTable:
     cdef:
         Poller poller
         # Entries for reading with the first of these functions are not pushed, but their owners given to
-        # the second one; set by transports/stream.
+        # the second one; set by transports/stream. As long as that has not received too much in this turn,
+        # which it counts here; the reactor gives each turn what is due to it.
         run_t reads_early
         early_t receive_early
+        Py_ssize_t early_bytes
+        int early_times
         Watch *watches       # by descriptor
         int size             # descriptors there is room for
         # By slot_of(): the reader's owner, the writer's owner, and a weak reference to the transport that

@@ -158,7 +158,7 @@ cdef class WatchTable:
         if watch.shots == ARMED:
             watch.shots = SPENT
         if mask & READ:
-            if watch.reader == self.reads_early:
+            if watch.reader == self.reads_early and self.early_bytes > 0 and self.early_times > 0:
                 self.receive_early(self.owners[slot_of(fd, READ)], ready)
             else:
                 ready.push(self.owners[slot_of(fd, READ)], watch.reader)

@@ -18,7 +18,6 @@ from cloop._c.pyapi cimport NoResult
 from cloop._c.socket cimport iovec, mmsghdr, sockaddr_storage
 from cloop.transports.addr cimport Peers
 from cloop.transports.base cimport BaseTransport
-from cloop.transports.scratch cimport Scratch
 
 # What became of a datagram: with FAILED the protocol knows.
 cdef enum Sent:

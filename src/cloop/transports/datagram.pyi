@@ -7,7 +7,8 @@ from cloop.core.reactor import Reactor
 from cloop.transports.base import BaseTransport
 
 @final
-class Batch: ...
+class Batch:
+    def __new__(cls, loop: Reactor) -> Batch: ...
 
 # An asyncio.DatagramTransport to isinstance() as well.
 @final

@@ -69,7 +69,7 @@ cdef object asyncio_transport = selector_events._SelectorDatagramTransport
 cdef class Batch:
     """Memory to receive many datagrams into."""
 
-    def __cinit__(self):
+    def __cinit__(self, Reactor loop not None):
         cdef int i
         self.memory = <char *>malloc(MANY * <size_t>PLACE_STEP)
         if self.memory == NULL:
@@ -95,12 +95,6 @@ cdef class Batch:
 
     cdef object name(self, int i, Peers peers):
         return peers.name_of(&self.addresses[i], self.messages[i].msg_hdr.msg_namelen)
-
-
-cdef Batch batch_of(Scratch scratch):
-    if scratch.batch is None:
-        scratch.batch = Batch()
-    return <Batch>scratch.batch
 
 
 cdef Peers peers_of(object sock):
@@ -189,7 +183,7 @@ cdef class DatagramTransport(BaseTransport):
         return NoResult.OK
 
     cdef NoResult read_batch(self) except NoResult.EXC:
-        cdef Batch batch = batch_of(self.scratch)
+        cdef Batch batch = <Batch>self.loop.one_of(Batch)
         cdef int done = 0
         cdef int n
         if batch.busy:

@@ -35,6 +35,11 @@ cdef enum Kind:
     SOCKET
     DEVICE
 
+# How many pipes of a loop are larger by our doing.
+@cython.final
+cdef class GrownPipes:
+    cdef int count
+
 cdef class PipeTransport(BaseTransport):
     cdef:
         object pipe            # what the user gave; None once it is closed
@@ -42,7 +47,7 @@ cdef class PipeTransport(BaseTransport):
         bint named             # the FIFO has a name in the file system
         bint losing            # connection_lost is scheduled or over
         bint may_grow          # it is a FIFO of the usual size, and we may change that
-        bint grown             # we have, and the loop's account of it has not been settled
+        GrownPipes account     # of the loop, where this one is in it; else None
         int times_full         # how often it was found full, one time after the other
 
         # It was found full, or not.

@@ -112,6 +112,13 @@ cdef class Absent:
         raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}")
 
 
+cdef class GrownPipes:
+    """How many pipes of a loop are larger by our doing."""
+
+    def __cinit__(self, Reactor loop not None):
+        pass
+
+
 cdef class PipeTransport(BaseTransport):
     """What both directions have."""
 
@@ -162,9 +169,10 @@ cdef class PipeTransport(BaseTransport):
         if self.times_full < TIMES_FULL:
             return NoResult.OK
         self.may_grow = False
-        if self.scratch.grown_pipes < MOST_GROWN and cloop_pipe_size(self.live_fd(), GROWN_SIZE) >= 0:
-            self.scratch.grown_pipes += 1
-            self.grown = True
+        cdef GrownPipes pipes = <GrownPipes>self.loop.one_of(GrownPipes)
+        if pipes.count < MOST_GROWN and cloop_pipe_size(self.live_fd(), GROWN_SIZE) >= 0:
+            pipes.count += 1
+            self.account = pipes
         return NoResult.OK
 
     # ---- The end
@@ -195,9 +203,9 @@ cdef class PipeTransport(BaseTransport):
     cdef NoResult close_file(self) except NoResult.EXC:
         cdef object pipe = self.pipe
         self.pipe = self.sock = None
-        if self.grown:
-            self.grown = False
-            self.scratch.grown_pipes -= 1
+        if self.account is not None:
+            self.account.count -= 1
+            self.account = None
         if pipe is not None:
             pipe.close()
         return NoResult.OK
@@ -289,7 +297,7 @@ cdef class ReadPipeTransport(PipeTransport):
             return self.read_eof() if n == 0 else self.read_failed(READ_ERROR)
         if self.may_grow:
             self.found_full(n >= USUAL_SIZE)
-            if self.grown and type(sink) is Intake:
+            if self.account is not None and type(sink) is Intake:
                 (<Intake>sink).most = GROWN_SIZE
         # What it raises is reported and the transport lives on.
         return sink.received(protocol, self.scratch, memory, n)

@@ -66,13 +66,7 @@ cdef class Scratch:
         char *memory
         size_t size
         PyObject *spare[LEVELS + 1]
-        Py_ssize_t expected    # about how much the sock_ methods got lately; kept by them
-        size_t early_turn      # in which transports have received so much before their turn,
-        Py_ssize_t early_bytes
-        int early_times        # and so often; kept by transports/stream
-        int grown_pipes        # how many pipes are larger by our doing; kept by transports/pipe
         Node admissions        # handshakes of accepted connections; see transports/tls_accept
-        object batch           # what datagram transports receive many at once into; see there
         Loan lent[LENT]        # a ring
         size_t first_lent
         size_t count_lent
@@ -154,4 +148,6 @@ cdef inline Py_ssize_t capacity_of(int level) noexcept:
 # no more; 0 for small ones, which are better copied.
 cdef int level_for(Py_ssize_t size) noexcept
 
-cdef Scratch scratch_of(Reactor loop)
+# A loop's.
+cdef inline Scratch scratch_of(Reactor loop):
+    return <Scratch>loop.one_of(Scratch)

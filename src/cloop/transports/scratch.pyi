@@ -1,4 +1,7 @@
 from typing import final
 
+from cloop.core.reactor import Reactor
+
 @final
-class Scratch: ...
+class Scratch:
+    def __new__(cls, loop: Reactor) -> Scratch: ...

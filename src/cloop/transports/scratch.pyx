@@ -21,7 +21,7 @@ cdef enum:
 cdef class Scratch:
     """Memory to receive into."""
 
-    def __cinit__(self):
+    def __cinit__(self, Reactor loop not None):
         if posix_memalign(<void **>&self.memory, SCRATCH_ALIGNMENT, SCRATCH_SIZE):
             raise MemoryError
         self.size = SCRATCH_SIZE
@@ -49,9 +49,3 @@ cdef int level_for(Py_ssize_t size) noexcept:
     while level < LEVELS and capacity_of(level) <= size:
         level += 1
     return level
-
-
-cdef Scratch scratch_of(Reactor loop):
-    if loop.scratch is None:
-        loop.scratch = Scratch()
-    return <Scratch>loop.scratch

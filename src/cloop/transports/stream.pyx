@@ -31,11 +31,12 @@ from cloop._c.socket cimport (
 from cloop.core.ready cimport Ready, run_t
 from cloop.core.reactor cimport Reactor
 from cloop.core.shared cimport leave_memory, use_memory
+from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 from cloop.transports.base cimport run_readable
 from cloop.transports.nodelay cimport set_no_delay
 from cloop.transports.readiness cimport would_block
-from cloop.transports.scratch cimport Scratch, copied, scratch_of, stolen
+from cloop.transports.scratch cimport copied, scratch_of, stolen
 from cloop.transports.sink cimport BytesSink
 
 cdef enum:
@@ -45,9 +46,6 @@ cdef enum:
     READ_TIMES = 16
     # A message is small if it is no longer.
     SMALL = 4096
-    # What is received before the callbacks of one turn: bytes, and transports.
-    EARLY_BYTES = 65536
-    EARLY_TIMES = 256
     # What read_once() returns where recv() has failed, and where the sink has: then the connection has ended.
     FAILED = -1
     REFUSED = -2
@@ -173,24 +171,20 @@ cdef class StreamTransport(BaseTransport):
 
     cdef void receive_early(self) noexcept:
         """Receive what is small, if anything is."""
-        cdef Scratch scratch = self.scratch
+        cdef WatchTable watches = self.loop.watches
+        cdef char *memory = self.scratch.memory
         cdef ssize_t n
         if not self.small or self.paused or self.closing or not self.watched & READ:
             return
         if self.early != NULL or type(self.sink) is BufferSink:
             return
-        if scratch.early_turn != self.loop.turns:
-            scratch.early_turn = self.loop.turns
-            scratch.early_bytes = scratch.early_times = 0
-        if scratch.early_bytes >= EARLY_BYTES or scratch.early_times >= EARLY_TIMES:
-            return
         use_memory()
-        n = recv(self.live_fd(), scratch.memory, SMALL, 0)
+        n = recv(self.live_fd(), memory, SMALL, 0)
         if n < 0 and would_block():
             leave_memory()
             return
         self.early_error = 0 if n >= 0 else c_errno.errno
-        self.early = copied(scratch.memory, max(n, 0))
+        self.early = copied(memory, max(n, 0))
         leave_memory()
         if self.early == NULL:
             # What came is gone, which ends the connection.
@@ -198,8 +192,8 @@ cdef class StreamTransport(BaseTransport):
             self.early_error = c_errno.ENOMEM
             self.early = nothing
             Py_INCREF(nothing)
-        scratch.early_bytes += n
-        scratch.early_times += 1
+        watches.early_bytes -= max(n, 0)
+        watches.early_times -= 1
 
     cdef NoResult deliver_early(self) except NoResult.EXC:
         cdef Sink sink = self.sink

@@ -8,7 +8,7 @@ from asyncio import CancelledError
 from cloop.core.reactor cimport Reactor
 from cloop.core.ring cimport link_node, members_of, unlink_node
 from cloop.transports.listener cimport report_not_made
-from cloop.transports.scratch cimport scratch_of
+from cloop.transports.scratch cimport Scratch, scratch_of
 from cloop.transports.stream cimport StreamTransport
 from cloop.transports.tls cimport TlsTransport
 from cloop.transports.tls_base cimport INIT
@@ -91,7 +91,7 @@ cdef class Admission:
 def end_admissions(Reactor loop not None, listening=None):
     """End the handshakes of accepted connections that are under way, or of those of one listening socket."""
     cdef Admission admission
-    if loop.scratch is None:
+    if Scratch not in loop.kept:
         return
     for admission in members_of(&scratch_of(loop).admissions):
         if listening is None or (admission.acceptor.listening is listening and not admission.is_client()):
