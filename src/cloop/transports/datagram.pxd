@@ -8,6 +8,12 @@ kept for a later turn.
 Writing: sent at once while nothing is queued. What the kernel does not take is queued, with its
 address; from then on the descriptor is watched, and each event sends what the kernel takes.
 
+Nothing waits for the end of the turn, as it does on streams (transports/sender), though one sendmmsg for
+16 datagrams takes a fifth to a third less time than 16 calls of sendto. A stream's error ends it, whenever
+it is told. A datagram's error goes to error_received() from inside sendto(), with what that raises to
+the caller, who may then send another one; later there would be no such caller. So of the Sender only
+the water marks serve here: a queue of datagrams has pairs, and counts and resumes by rules of its own.
+
 Addresses of the internet's families and of unix sockets are converted here. A socket of another
 family, and one with methods of its own, is used through its methods.
 """
@@ -50,7 +56,6 @@ cdef class DatagramTransport(BaseTransport):
     cdef:
         Peers peers            # None where only the socket can convert addresses
         bint connected         # to a peer with a name: send() without an address
-        bint internet          # no datagram is larger than a place in a batch
         object address         # what every datagram goes to, of create_datagram_endpoint; or None
 
         # So many more events are taken to bring one datagram; and how many it will be after the
@@ -62,6 +67,8 @@ cdef class DatagramTransport(BaseTransport):
         list arrived           # (data, address) pairs that wait for their turn, the next one last
         object pending         # deque of (data, address) pairs to send, as asyncio's _buffer
 
+        # So many bytes came as a datagram, which has been taken.
+        NoResult note_size(self, Py_ssize_t size) except NoResult.EXC
         NoResult read_one(self) except NoResult.EXC
         NoResult read_batch(self) except NoResult.EXC
         NoResult read_by_object(self) except NoResult.EXC

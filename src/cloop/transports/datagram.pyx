@@ -125,7 +125,6 @@ cdef class DatagramTransport(BaseTransport):
         self.connected = bool(self.peername)
         if self.plain:
             self.peers = peers_of(self.sock)
-        self.internet = self.peers is not None and self.peers.family != AF_UNIX
         return NoResult.OK
 
     @property
@@ -159,12 +158,17 @@ cdef class DatagramTransport(BaseTransport):
             return self.deliver_arrived()
         if self.peers is None:
             return self.read_by_object()
-        if not CLOOP_HAS_MMSG or not self.internet:
+        # No datagram of the internet is larger than a place in a batch.
+        if not CLOOP_HAS_MMSG or self.peers.family == AF_UNIX:
             return self.read_one()
         if self.alone:
             self.alone -= 1
             return self.read_one()
         return self.read_batch()
+
+    cdef NoResult note_size(self, Py_ssize_t size) except NoResult.EXC:
+        """Where it was the end and no empty datagram, the socket would be readable from now on."""
+        return self.unwatch(READ) if size == 0 and has_ended(self.live_fd()) else NoResult.OK
 
     cdef NoResult read_one(self) except NoResult.EXC:
         cdef sockaddr_storage address
@@ -176,9 +180,7 @@ cdef class DatagramTransport(BaseTransport):
             leave_memory()
             return self.receive_failed()
         cdef bytes data = copy_out(self.scratch.memory, size)
-        if size == 0 and has_ended(self.live_fd()):
-            # From now on it will be readable.
-            self.unwatch(READ)
+        self.note_size(size)
         self.protocol.datagram_received(data, self.peers.name_of(&address, length))
         return NoResult.OK
 
@@ -198,8 +200,8 @@ cdef class DatagramTransport(BaseTransport):
                 return self.receive_failed()
         else:
             self.lonely = 0
-        if n and batch.messages[n - 1].msg_len == 0 and has_ended(self.live_fd()):
-            self.unwatch(READ)
+        if n:
+            self.note_size(batch.messages[n - 1].msg_len)
         batch.busy = True
         try:
             while done < n and not self.closing and not self.paused:
@@ -271,8 +273,7 @@ cdef class DatagramTransport(BaseTransport):
             datagram = None
             self.fatal_error(exc, "Fatal read error on datagram transport")
         if datagram is not None:
-            if not data and has_ended(self.live_fd()):
-                self.unwatch(READ)
+            self.note_size(1 if data else 0)
             self.protocol.datagram_received(data, address)
         return NoResult.OK
 
