@@ -6,8 +6,6 @@ ctypedef int64_t ns_t
 
 cdef extern from "compat.h":
     ns_t monotonic_ns "cloop_monotonic_ns"() nogil
-    # The CPU time of the calling thread; a system call.
-    ns_t thread_ns "cloop_thread_ns"() nogil
 
 cdef enum:
     NS_PER_MS = 1000000

@@ -40,12 +40,6 @@ static inline int64_t cloop_monotonic_ns(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static inline int64_t cloop_thread_ns(void) {
-  struct timespec used;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-  return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
-}
-
 /* ---- Objects ------------------------------------------------------------------------------- */
 
 /* The exception that is set, taken: normalized, with its traceback. Unlike an `except` clause of
@@ -256,20 +250,6 @@ static inline int cloop_has_weakrefs(PyObject *self) {
 #endif
 
 /* ---- Sockets ------------------------------------------------------------------------------- */
-
-/* MSG_MORE: a segment that is not full waits in the kernel for more, 200 ms at most, or for
- * cloop_push. */
-#if defined(__linux__) && defined(MSG_MORE) && defined(TCP_CORK)
-#define CLOOP_MSG_MORE MSG_MORE
-static inline void cloop_push(int fd) {
-  int off = 0;
-  /* Not TCP_NODELAY, which has the same effect: it would outlast the call. */
-  setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
-}
-#else
-#define CLOOP_MSG_MORE 0
-static inline void cloop_push(int fd) { (void)fd; }
-#endif
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* macOS: SO_NOSIGPIPE; and CPython ignores SIGPIPE */

@@ -19,7 +19,6 @@ cdef extern from "<sys/epoll.h>" nogil:
         EPOLLOUT
         EPOLLERR
         EPOLLHUP
-        EPOLLRDHUP
         EPOLLONESHOT
 
     int epoll_create1(int flags)

@@ -34,7 +34,6 @@ cdef extern from "Python.h":
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
 
-    object PyObject_CallNoArgs(object callable)
     object PyObject_CallOneArg(object callable, object argument)
 
     unsigned long PyThread_get_thread_ident() nogil

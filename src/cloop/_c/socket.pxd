@@ -1,7 +1,6 @@
 """Socket system calls."""
 
 from libc.stdint cimport uint16_t, uint32_t
-from posix.types cimport off_t
 
 cdef extern from "<sys/types.h>" nogil:
     pass
@@ -24,17 +23,12 @@ cdef extern from "<sys/socket.h>" nogil:
         socklen_t msg_namelen
         iovec *msg_iov
         size_t msg_iovlen
-        void *msg_control
-        size_t msg_controllen
-        int msg_flags
 
     enum:
         AF_INET
         AF_INET6
         AF_UNIX
-        SHUT_RD
         SHUT_WR
-        SHUT_RDWR
         SOL_SOCKET
         MSG_DONTWAIT
         SO_ERROR
@@ -98,10 +92,6 @@ cdef extern from "<netinet/tcp.h>" nogil:
 cdef extern from "compat.h" nogil:
     enum:
         MSG_NOSIGNAL
-    # 0 where the system has no such thing.
-    enum:
-        CLOOP_MSG_MORE
-    void cloop_push(int fd)
     ssize_t cloop_send_vector(int fd, iovec *vector, int count, int flags)
     int cloop_accept(int fd, sockaddr *address, socklen_t *length)
     # What a pipe holds, in bytes, after it has been given another size, unless that is 0; -1 where that

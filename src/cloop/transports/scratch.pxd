@@ -12,7 +12,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
-from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_INCREF, Py_REFCNT
+from cloop._c.pyapi cimport CLOOP_HAS_GIL, Py_DECREF, Py_INCREF, Py_REFCNT
 from cloop.core.reactor cimport Reactor
 from cloop.core.ring cimport Node
 from cloop.core.shared cimport leave_memory
