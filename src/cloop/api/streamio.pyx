@@ -515,7 +515,7 @@ class StreamReader(asyncio.StreamReader):
         return intake_of(self).exception
 
     def _maybe_resume_transport(self):
-        intake_of(self).may_resume()
+        intake_of(self).maybe_resume()
 
 
 def kept(name):

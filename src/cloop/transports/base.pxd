@@ -92,8 +92,6 @@ cdef class BaseTransport(Sender):
         # Whether an exception is of the kind that connections end with, which nobody is told of.
         bint is_expected(self, object exception) except -1
 
-        # A callback of the protocol raised the exception that is set, which `message` explains.
-        NoResult callback_failed(self, str message) except NoResult.EXC
         NoResult fatal_error(self, object exception, str message) except NoResult.EXC
         # The same for what comes out of a callback: also an OSError is reported, which is not the
         # connection's own.

@@ -202,10 +202,10 @@ cdef class BaseTransport(Sender):
     cdef NoResult wait_writable(self) except NoResult.EXC:
         return self.watch_or_end(WRITE)
 
-    cdef NoResult end_in_context(self, object failure) except NoResult.EXC:
+    cdef NoResult finish_in_context(self, object failure) except NoResult.EXC:
         # Where it will be in any case: nothing else has ended the connection.
         self.lost_reason = failure
-        return run_step(self, end_step, "_write_ready", ())
+        return run_step(self, finish_step, "_write_ready", ())
 
     cdef NoResult count_lost_write(self) except NoResult.EXC:
         if self.conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
@@ -316,13 +316,6 @@ cdef class BaseTransport(Sender):
         self.conn_lost += 1
         self.lost_reason = exception
         return self.later(run_connection_lost)
-
-    cdef NoResult callback_failed(self, str message) except NoResult.EXC:
-        cdef object exception = cloop_take_exception()
-        if isinstance(exception, (SystemExit, KeyboardInterrupt)):
-            cloop_set_exception(exception)
-            return NoResult.EXC
-        return self.protocol_failed(exception, message)
 
     cdef bint is_expected(self, object exception) except -1:
         return isinstance(exception, OSError)
@@ -556,10 +549,10 @@ cdef NoResult watch_again(object owner) except NoResult.EXC:
     return self.watch(WRITE) if self.queued and not self.conn_lost else NoResult.OK
 
 
-cdef NoResult end_step(BaseTransport self) except NoResult.EXC:
+cdef NoResult finish_step(BaseTransport self) except NoResult.EXC:
     cdef object failure = self.lost_reason
     self.lost_reason = None
-    return self.end_turn(failure)
+    return self.finish_send(failure)
 
 
 cdef NoResult lose_step(BaseTransport self) except NoResult.EXC:

@@ -320,7 +320,7 @@ cdef class DatagramTransport(BaseTransport):
         self.enqueue(bytes(data), addr)
         if first:
             self.wait_writable()
-        self.may_pause()
+        self.maybe_pause()
 
     cdef Sent put_datagram(self, object data, object address, bint waited) except? FAILED:
         cdef Py_buffer view
@@ -451,7 +451,7 @@ cdef class DatagramTransport(BaseTransport):
         if self.conn_lost or not self.send_pending():
             return NoResult.OK
         # May send, close or abort.
-        self.may_resume()
+        self.maybe_resume()
         if not self.pending:
             return self.drained()
         return NoResult.OK

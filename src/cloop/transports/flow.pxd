@@ -1,7 +1,7 @@
 """Flow: the water marks of what was written, as asyncio's _FlowControlMixin.
 
-The room's lowest class: whoever keeps bytes back counts them in `queued`, calls `may_pause` when
-that grows and `may_resume` when it shrinks. The protocol hears of it from inside those calls.
+The room's lowest class: whoever keeps bytes back counts them in `queued`, calls `maybe_pause` when
+that grows and `maybe_resume` when it shrinks. The protocol hears of it from inside those calls.
 """
 
 from cloop._c.pyapi cimport NoResult
@@ -30,12 +30,12 @@ cdef class Flow:
         NoResult resume_protocol(self) except NoResult.EXC
         NoResult tell_protocol(self, str method) except NoResult.EXC
 
-        inline NoResult may_pause(self) except NoResult.EXC:
+        inline NoResult maybe_pause(self) except NoResult.EXC:
             if self.queued > self.high and not self.protocol_paused:
                 return self.pause_protocol()
             return NoResult.OK
 
-        inline NoResult may_resume(self) except NoResult.EXC:
+        inline NoResult maybe_resume(self) except NoResult.EXC:
             if self.protocol_paused and self.queued <= self.low:
                 return self.resume_protocol()
             return NoResult.OK

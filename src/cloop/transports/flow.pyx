@@ -63,7 +63,7 @@ cdef class Flow:
         neither is given. Raises ValueError unless high >= low >= 0.
         """
         self.high, self.low = water_marks(high, low, DEFAULT_HIGH)
-        self.may_pause()
+        self.maybe_pause()
 
     cdef NoResult pause_protocol(self) except NoResult.EXC:
         self.protocol_paused = True

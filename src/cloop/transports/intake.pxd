@@ -85,8 +85,8 @@ cdef class Intake(Sink):
 
         # The content is in the block, if that can be; whether so.
         bint settle(self) except -1
-        # Whether what comes may be put into the block.
-        bint takes_memory(self) except -1
+        # Have the block take what comes next, where nobody else is to get that; whether so.
+        bint open_block(self) except -1
         NoResult pass_on(self, bytes data) except NoResult.EXC
         Py_ssize_t size(self) noexcept
         const char *content(self) noexcept
@@ -105,8 +105,8 @@ cdef class Intake(Sink):
         # There is more than before.
         NoResult arrived(self) except NoResult.EXC
         NoResult wake(self) except NoResult.EXC
-        NoResult may_pause(self) except NoResult.EXC
-        NoResult may_resume(self) except NoResult.EXC
+        NoResult maybe_pause(self) except NoResult.EXC
+        NoResult maybe_resume(self) except NoResult.EXC
 
         void guess(self, Py_ssize_t size) noexcept
 

@@ -51,9 +51,9 @@ cdef enum:
 cdef long live = 0
 register("intakes", &live)
 # Bytes that were looked at for a separator; and copied, or moved, as far as we know.
-cdef long searched = 0, copied = 0
+cdef long searched = 0, copied_bytes = 0
 register_total("searched", &searched)
-register_total("copied", &copied)
+register_total("copied", &copied_bytes)
 
 cdef bint takes_several_separators = sys.version_info >= (3, 13)
 cdef str NOT_FOUND = "Separator is not found, and chunk exceed the limit"
@@ -61,9 +61,9 @@ cdef str TOO_LONG = "Separator is found, but chunk is longer than limit"
 
 
 cdef inline void count_copied(Py_ssize_t size) noexcept:
-    global copied
+    global copied_bytes
     if CLOOP_DEBUG:
-        copied += size
+        copied_bytes += size
 
 
 cdef Py_ssize_t floor_of(object limit) except? -2:
@@ -151,7 +151,7 @@ cdef class Intake(Sink):
             self.append(PyByteArray_AS_STRING(shown), PyByteArray_GET_SIZE(shown))
         return True
 
-    cdef bint takes_memory(self) except -1:
+    cdef bint open_block(self) except -1:
         return self.detour is None and self.settle()
 
     cdef inline Py_ssize_t size(self) noexcept:
@@ -288,7 +288,7 @@ cdef class Intake(Sink):
         if wanted >= LARGE:
             # What a reader takes whole it gets as it is.
             size[0] = min(wanted, <Py_ssize_t>self.most)
-        if room < LARGE or not self.takes_memory() or self.is_orphan():
+        if room < LARGE or not self.open_block() or self.is_orphan():
             use_memory()
             return scratch.memory
         size[0] = min(<Py_ssize_t>size[0], room)
@@ -334,7 +334,7 @@ cdef class Intake(Sink):
 
     cdef NoResult arrived(self) except NoResult.EXC:
         self.wake()
-        return self.may_pause()
+        return self.maybe_pause()
 
     cdef NoResult wake(self) except NoResult.EXC:
         cdef object waiter = self.waiter
@@ -347,7 +347,7 @@ cdef class Intake(Sink):
             waiter.set_result(None)
         return NoResult.OK
 
-    cdef NoResult may_pause(self) except NoResult.EXC:
+    cdef NoResult maybe_pause(self) except NoResult.EXC:
         if self.size() <= self.high or self.paused or self.transport is None:
             return NoResult.OK
         if self.waiter is not None:
@@ -362,7 +362,7 @@ cdef class Intake(Sink):
             self.paused = True
         return NoResult.OK
 
-    cdef inline NoResult may_resume(self) except NoResult.EXC:
+    cdef inline NoResult maybe_resume(self) except NoResult.EXC:
         if self.paused and self.size() <= self.low:
             self.paused = False
             self.transport.resume_reading()
@@ -404,7 +404,7 @@ cdef class Intake(Sink):
     cdef bytes take(self, Py_ssize_t most):
         """What there is, `most` bytes of it at most."""
         data = self.cut(min(self.size(), most))
-        self.may_resume()
+        self.maybe_resume()
         return data
 
     cdef object readexactly(self, object n, Py_ssize_t wanted):

@@ -435,7 +435,7 @@ cdef class WritePipeTransport(PipeTransport):
     cdef Py_ssize_t send_batch(self, size_t *offered) except -2:
         """As the Sender's, without the loop's memory, which other threads would find in use."""
         cdef iovec vector[MAX_PIECES]
-        cdef int n = self.gather(vector, offered)
+        cdef int n = self.fill_vector(vector, offered)
         # The call may give up the GIL, and another thread then abort(): the pieces stay for its time.
         _kept = self.pieces if type(self.pieces) is bytes else self.pieces[self.first:self.first + n]
         cdef ssize_t sent = self.send_vector(vector, n)
@@ -464,7 +464,7 @@ cdef class WritePipeTransport(PipeTransport):
                 return NoResult.OK
         self.unwatch(WRITE)
         # May write, close or abort.
-        self.may_resume()
+        self.maybe_resume()
         if self.closing and not self.queued and not self.losing:
             self.losing = True
             return self.lose()

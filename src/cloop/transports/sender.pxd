@@ -43,7 +43,7 @@ cdef class Sender(Flow):
 
         bint shared            # others may write to the same file: nothing waits
         bint waiting           # for the end of the turn
-        bint at_end            # the loop will run us at the end of the turn
+        bint in_at_end         # the loop will run us at the end of the turn
         object empty_waiter    # a future for the moment when nothing is queued (sendfile)
 
         # For bytes-like memory; `whole` is the bytes object it belongs to, or None for a copy.
@@ -60,7 +60,7 @@ cdef class Sender(Flow):
         NoResult wait_for_end(self) except NoResult.EXC
         NoResult send_waiting(self) except NoResult.EXC
         # The turn has ended: `failure` is what the kernel has said to what waited, or None.
-        NoResult end_turn(self, object failure) except NoResult.EXC
+        NoResult finish_send(self, object failure) except NoResult.EXC
         # How much the kernel has refused to take until now; for who shows it, and may do nothing else.
         inline Py_ssize_t refused(self) noexcept:
             return 0 if self.waiting else self.queued
@@ -85,7 +85,7 @@ cdef class Sender(Flow):
         NoResult queue(self, bytes piece, Py_ssize_t offset) except NoResult.EXC
         # Describes the beginning of the queue, in MAX_PIECES entries at most, and returns how many;
         # `offered` is their length, MAX_OFFER at most.
-        int gather(self, iovec *vector, size_t *offered) except -1
+        int fill_vector(self, iovec *vector, size_t *offered) except -1
         NoResult take_sent(self, Py_ssize_t sent) except NoResult.EXC
         NoResult drop_queue(self) except NoResult.EXC
 
@@ -99,5 +99,5 @@ cdef class Sender(Flow):
         # For data that is written after the end: dropped, and from the fifth time on with a warning.
         NoResult count_lost_write(self) except NoResult.EXC
         NoResult write_failed(self, object exception) except NoResult.EXC
-        # end_turn() in the connection's context.
-        NoResult end_in_context(self, object failure) except NoResult.EXC
+        # finish_send() in the connection's context.
+        NoResult finish_in_context(self, object failure) except NoResult.EXC

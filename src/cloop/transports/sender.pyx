@@ -88,7 +88,7 @@ cdef class Sender(Flow):
             sent = 0
         self.queue(whole, sent)
         self.wait_writable()
-        return self.may_pause()
+        return self.maybe_pause()
 
     cdef NoResult put_behind(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC:
         """Queue what comes after what is queued, or what waits for the end of the turn."""
@@ -96,7 +96,7 @@ cdef class Sender(Flow):
             whole = copy_out(start, size)
         self.queue(whole, 0)
         if not self.waiting:
-            return self.may_pause()
+            return self.maybe_pause()
         if self.queued > MOST_WAITING or self.queued > self.high:
             return self.send_waiting()
         return NoResult.OK
@@ -117,7 +117,7 @@ cdef class Sender(Flow):
             if self.queued > MOST_WAITING or self.queued > self.high:
                 return self.send_waiting()
             return NoResult.OK
-        return self.send_waiting() if idle else self.may_pause()
+        return self.send_waiting() if idle else self.maybe_pause()
 
     cdef bint send_joined(self, list pieces, Py_ssize_t total) except -1:
         """Send small pieces as one: whether they are sent, or lost with the connection.
@@ -131,7 +131,7 @@ cdef class Sender(Flow):
         if 0 < sent < total:
             self.queue(copy_out(memory + sent, total - sent), 0)
             self.wait_writable()
-            self.may_pause()
+            self.maybe_pause()
             return True
         leave_memory()
         if sent == total:
@@ -146,9 +146,9 @@ cdef class Sender(Flow):
     cdef NoResult wait_for_end(self) except NoResult.EXC:
         """What is queued next waits for the end of the turn."""
         self.waiting = True
-        if not self.at_end:
+        if not self.in_at_end:
             self.loop.at_turn_end(self, send_at_end)
-            self.at_end = True
+            self.in_at_end = True
         return NoResult.OK
 
     cdef NoResult send_waiting(self) except NoResult.EXC:
@@ -162,9 +162,9 @@ cdef class Sender(Flow):
                 self.wait_writable()
         except (OSError, MemoryError) as exc:
             self.write_failed(exc)
-        return NoResult.OK if self.conn_lost else self.may_pause()
+        return NoResult.OK if self.conn_lost else self.maybe_pause()
 
-    cdef NoResult end_turn(self, object failure) except NoResult.EXC:
+    cdef NoResult finish_send(self, object failure) except NoResult.EXC:
         """What could not be done without the context of the connection."""
         if failure is not None:
             return self.write_failed(failure)
@@ -172,7 +172,7 @@ cdef class Sender(Flow):
             return self.send_waiting()
         if self.queued:
             self.wait_writable()
-        return NoResult.OK if self.conn_lost else self.may_pause()
+        return NoResult.OK if self.conn_lost else self.maybe_pause()
 
     cdef NoResult send_queued(self) except NoResult.EXC:
         """Give the kernel what it takes, within the budget. Raises OSError."""
@@ -193,7 +193,7 @@ cdef class Sender(Flow):
         """One system call: how much the kernel took of what it was offered; -1 if it is full."""
         cdef iovec vector[MAX_PIECES]
         cdef ssize_t sent
-        cdef int n = self.gather(vector, offered)
+        cdef int n = self.fill_vector(vector, offered)
         if n == 1:
             sent = self.send_memory(<const char *>vector[0].iov_base, vector[0].iov_len)
         elif offered[0] <= JOIN_SIZE:
@@ -233,7 +233,7 @@ cdef class Sender(Flow):
         self.queued += PyBytes_GET_SIZE(piece) - offset
         return NoResult.OK
 
-    cdef int gather(self, iovec *vector, size_t *offered) except -1:
+    cdef int fill_vector(self, iovec *vector, size_t *offered) except -1:
         """Describe the beginning of the queue."""
         cdef Py_ssize_t skip = self.offset
         cdef bint alone = type(self.pieces) is bytes
@@ -301,7 +301,7 @@ cdef class Sender(Flow):
     cdef NoResult write_failed(self, object exception) except NoResult.EXC:
         raise NotImplementedError
 
-    cdef NoResult end_in_context(self, object failure) except NoResult.EXC:
+    cdef NoResult finish_in_context(self, object failure) except NoResult.EXC:
         raise NotImplementedError
 
     # ---- What is asked and told, once that has left which waits
@@ -341,7 +341,7 @@ cdef NoResult send_at_end(object owner) except NoResult.EXC:
     cdef object failure = None
     cdef bytes piece
     cdef ssize_t sent
-    self.at_end = False
+    self.in_at_end = False
     if not self.waiting:
         return NoResult.OK
     if self.conn_lost or not self.queued:
@@ -360,4 +360,4 @@ cdef NoResult send_at_end(object owner) except NoResult.EXC:
         elif not would_block():
             # Now: the next call may say something else.
             failure = error_from_errno()
-    return self.end_in_context(failure)
+    return self.finish_in_context(failure)

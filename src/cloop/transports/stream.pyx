@@ -344,7 +344,7 @@ cdef class StreamTransport(BaseTransport):
         if self.conn_lost:
             return NoResult.OK
         # May write, close or abort.
-        self.may_resume()
+        self.maybe_resume()
         if self.queued == 0:
             return self.drained()
         return NoResult.OK

@@ -56,7 +56,7 @@ cdef class TlsTransport(TlsBase):
                 self.engine.feed(start, size)
                 leave_memory()
             self.read_buffered()
-        elif self.intake is not None and self.engine.direct and self.intake.takes_memory():
+        elif self.intake is not None and self.engine.direct and self.intake.open_block():
             self.read_intake(start, size)
         else:
             self.read_data(start, size)
