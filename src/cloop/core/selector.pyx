@@ -38,7 +38,7 @@ cdef class Selector:
         for i in range(n):
             fired = &loop.poller.fired[i]
             if loop.watches.is_current(fired):
-                found.append((self.key_of(fired.fd), fired.mask))
+                found.append((self.key_of(fired.fd), fired.mask & loop.watches.interest(fired.fd)))
             loop.watches.fire(fired, loop.ready)
         return found
 

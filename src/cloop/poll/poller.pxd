@@ -3,8 +3,9 @@
 One poller belongs to one loop and its thread; only `wake` may be called from elsewhere. The loop
 tells it every change of interest (`update`), waits (`wait`) and reads the records in `fired`.
 
-Interest and readiness are masks of READ and WRITE. An error or hang-up of the peer sets every bit
-of the interest, so that whoever waits finds out by doing the system call.
+Interest and readiness are masks of READ and WRITE. An error or hang-up of the peer sets every bit, also
+one that is not of the interest, so that whoever waits finds out by doing the system call; who reads the
+records takes those of the interest.
 
 A record carries the generation that was given with the interest. The kernel may report a
 descriptor after it was closed and its number reused; the loop drops records whose generation is
