@@ -92,6 +92,14 @@ async def settle(turns: int = 5) -> None:
         await asyncio.sleep(0)
 
 
+async def beside_another(callback: Callable[..., object], *args: object) -> None:
+    """Run a callback in a turn in which another one follows it."""
+    loop = asyncio.get_running_loop()
+    loop.call_soon(callback, *args)
+    loop.call_soon(int)
+    await settle(2)
+
+
 async def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Return once the condition holds."""
     deadline = time.monotonic() + seconds

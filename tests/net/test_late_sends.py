@@ -10,19 +10,11 @@ import struct
 
 import pytest
 
-from tests.support import settle, tcp_pair
+from tests.support import beside_another, tcp_pair
 
 from .pipes import open_pipe
 from .protocols import Recorder
 from .test_when_writes_leave import all_of, finish
-
-
-async def beside_another(callback, *args):
-    """Run a callback in a turn in which another one follows."""
-    loop = asyncio.get_running_loop()
-    loop.call_soon(callback, *args)
-    loop.call_soon(int)
-    await settle(2)
 
 
 def test_answers_to_a_peer_that_takes_a_part_of_one(run):

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.support import settle
+from tests.support import beside_another
 
 from .recorder import Recorder
 
@@ -26,14 +26,6 @@ os.write(1, b"ready\\n")
 while True:
     signal.pause()
 """
-
-
-async def beside_another(callback, *args):
-    """Run a callback in a turn in which another one follows."""
-    loop = asyncio.get_running_loop()
-    loop.call_soon(callback, *args)
-    loop.call_soon(int)
-    await settle(2)
 
 
 @pytest.mark.parametrize("how", ["terminate", "send_signal", "Process"])
