@@ -1,7 +1,7 @@
-"""The contract of a transport's sender (transports/sender.pxd): its states, and what leads from one to another.
+"""The contract of a transport's sender (transports/sender.pxd): its states, and what leads to another.
 
     idle       nothing is queued
-    waiting    for the end of the turn, where another callback follows; nobody but a peer can tell that from idle
+    waiting    for the end of the turn, where another callback follows; only a peer can tell that
     full       the kernel takes nothing more for now
 
 asyncio's transports have no second state: what is written there is with the peer at once.
@@ -37,7 +37,7 @@ class Noting(Recorder):
 
 @contextlib.asynccontextmanager
 async def sender():
-    """A transport over one end of a socket pair, its protocol, and what the other end has got, as a function."""
+    """A transport over one end of a socket pair, its protocol, and a function: what the other end gets."""
     here, there = socket.socketpair()
     there.setblocking(False)
     transport, protocol = await asyncio.get_running_loop().create_connection(Noting, sock=here)
