@@ -42,6 +42,7 @@ typedef struct {
   entry *entries;
   struct pollfd *polled; /* the two eventfds, then the entries; the waiting thread's own */
   int count, size, polled_size, waiting;
+  int next; /* where the next wait begins to look, so that all have their turn */
 } queue;
 
 enum { OWN = 2 }; /* the eventfds among what is polled */
@@ -173,22 +174,29 @@ static int was_polled(const entry *self, const struct pollfd *polled) {
 
 static int collect(queue *self, int polled, struct kevent *events, int nevents) {
   uint64_t count;
-  int n = 0;
+  int n = 0, wrapped = 0;
   if (self->polled[0].revents && nevents > 0) {
     (void)!read(self->fd, &count, sizeof count);
     events[n++] = self->user;
   }
   int first = n;
-  for (int i = 0; i < self->count && i < polled && n < nevents; i++) {
+  if (polled > self->count) polled = self->count;
+  for (int looked = 0; looked < polled && n < nevents; looked++) {
+    int i = (self->next + looked) % polled;
     short found = self->polled[OWN + i].revents;
     if (!was_polled(&self->entries[i], &self->polled[OWN + i])) continue;
     if (!(found & (wanted(&self->entries[i].event) | POLLERR | POLLHUP))) continue;
     events[n] = self->entries[i].event;
     if (found & (POLLERR | POLLHUP | POLLRDHUP)) events[n].flags |= EV_EOF;
+    if (n > first && i < events[n - 1].data) wrapped = n;
     events[n++].data = i;
   }
-  /* Backwards, for the places of the earlier ones to stay what they are. */
-  for (int i = n - 1; i >= first; i--)
+  if (n > first) self->next = (int)events[n - 1].data + 1;
+  /* From the last place to the first, for those of the others to stay what they are. */
+  if (wrapped == 0) wrapped = n;
+  for (int i = wrapped - 1; i >= first; i--)
+    if (events[i].flags & EV_ONESHOT) drop(self, (int)events[i].data);
+  for (int i = n - 1; i >= wrapped; i--)
     if (events[i].flags & EV_ONESHOT) drop(self, (int)events[i].data);
   return n;
 }
