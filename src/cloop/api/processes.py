@@ -109,7 +109,7 @@ class SubprocessTransport(base_subprocess.BaseSubprocessTransport):
         if self._returncode is not None:
             return
         # What was written to its stdin comes first.
-        self._loop._send_waiting()
+        self._loop._send_waiting()  # type: ignore[attr-defined]  # a Loop
         with suppress(ProcessLookupError):
             if self._watch is not None:
                 self._watch.send_signal(signal)

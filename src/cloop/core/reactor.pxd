@@ -120,9 +120,9 @@ cdef class Reactor:
         Handle add_watch(self, object file, uint32_t direction, object callback, tuple args)
         bint remove_watch(self, object file, uint32_t direction) except -1
 
-        # The loop's own object of a class of an upper room, such as the memory that its transports share: made
-        # when it is first asked for, by a call of the class with the loop, and gone with the loop. It is the
-        # loop's thread's, as the loop is. Nothing of the kind is a module's.
+        # The loop's own object of a class of an upper room, such as the memory that its transports share:
+        # made when it is first asked for, by a call of the class with the loop, and gone with the loop. It
+        # belongs to the loop's thread. Where a module needs one object for a loop, this is where it is.
         object one_of(self, object kind)
 
         NoResult release(self) except NoResult.EXC

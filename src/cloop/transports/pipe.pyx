@@ -74,7 +74,7 @@ cdef object holder_of(object pipe):
 
 
 def made_for_child(transport, bint may_grow):
-    """We have made the pipe, for a child: nobody else here writes to it, and if it `may_grow` we may change it."""
+    """We have made it, for a child: nobody else here writes to it. If it `may_grow` we may resize it."""
     cdef PipeTransport pipe
     if isinstance(transport, PipeTransport):
         pipe = <PipeTransport>transport
