@@ -36,12 +36,12 @@ cdef class Sender(Flow):
     cdef:
         Scratch scratch
         int conn_lost          # not 0: connection_lost is scheduled; counts writes after that
+        bint shared            # others may write to the same file: nothing waits
 
         object pieces          # the queue: None, bytes, or a list of bytes
         Py_ssize_t first       # so many pieces of the list are gone,
         Py_ssize_t offset      # and so many bytes of the next piece
 
-        bint shared            # others may write to the same file: nothing waits
         bint waiting           # for the end of the turn
         bint in_at_end         # the loop will run us at the end of the turn
         object empty_waiter    # a future for the moment when nothing is queued (sendfile)
@@ -50,6 +50,8 @@ cdef class Sender(Flow):
         NoResult put(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC
         NoResult put_pieces(self, list pieces, Py_ssize_t total) except NoResult.EXC
         NoResult put_behind(self, bytes whole, const char *start, Py_ssize_t size) except NoResult.EXC
+        # There is more in the queue: whether it goes on to wait, or to be watched, and who is to be told.
+        NoResult queued_more(self) except NoResult.EXC
         bint send_joined(self, list pieces, Py_ssize_t total) except -1
 
         # Whether what is written now may wait for the end of the turn.

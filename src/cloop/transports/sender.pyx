@@ -95,6 +95,9 @@ cdef class Sender(Flow):
         if whole is None:
             whole = copy_out(start, size)
         self.queue(whole, 0)
+        return self.queued_more()
+
+    cdef NoResult queued_more(self) except NoResult.EXC:
         if not self.waiting:
             return self.maybe_pause()
         if self.queued > MOST_WAITING or self.queued > self.high:
@@ -113,11 +116,7 @@ cdef class Sender(Flow):
         for piece in pieces:
             if isinstance(piece, bytes) and PyBytes_GET_SIZE(piece):
                 self.queue(<bytes>piece, 0)
-        if self.waiting:
-            if self.queued > MOST_WAITING or self.queued > self.high:
-                return self.send_waiting()
-            return NoResult.OK
-        return self.send_waiting() if idle else self.maybe_pause()
+        return self.send_waiting() if idle and not self.waiting else self.queued_more()
 
     cdef bint send_joined(self, list pieces, Py_ssize_t total) except -1:
         """Send small pieces as one: whether they are sent, or lost with the connection.
