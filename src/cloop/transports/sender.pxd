@@ -61,6 +61,7 @@ cdef class Sender(Flow):
 
         NoResult wait_for_end(self) except NoResult.EXC
         NoResult send_waiting(self) except NoResult.EXC
+        NoResult sent_late(self, ssize_t sent) except NoResult.EXC
         # The turn has ended: `failure` is what the kernel has said to what waited, or None.
         NoResult finish_send(self, object failure) except NoResult.EXC
         # How much the kernel has refused to take until now; for who shows it, and may do nothing else.

@@ -163,6 +163,16 @@ cdef class Sender(Flow):
             self.write_failed(exc)
         return NoResult.OK if self.conn_lost else self.maybe_pause()
 
+    cdef NoResult sent_late(self, ssize_t sent) except NoResult.EXC:
+        """The kernel has taken a part of what waited, or has refused it with errno."""
+        cdef object failure = None
+        if sent >= 0:
+            self.take_sent(min(sent, self.queued))
+        elif not would_block():
+            # Now: the next call may say something else.
+            failure = error_from_errno()
+        return self.finish_in_context(failure)
+
     cdef NoResult finish_send(self, object failure) except NoResult.EXC:
         """What could not be done without the context of the connection."""
         if failure is not None:
@@ -337,7 +347,6 @@ cloop_seal(<PyTypeObject *>Sender)
 cdef NoResult send_at_end(object owner) except NoResult.EXC:
     """The turn has ended."""
     cdef Sender self = <Sender>owner
-    cdef object failure = None
     cdef bytes piece
     cdef ssize_t sent
     self.in_at_end = False
@@ -346,17 +355,13 @@ cdef NoResult send_at_end(object owner) except NoResult.EXC:
     if self.conn_lost or not self.queued:
         self.waiting = False
         return NoResult.OK
-    if type(self.pieces) is bytes:
-        # The usual case: nobody has to be told of anything.
-        self.waiting = False
-        piece = <bytes>self.pieces
-        sent = self.send_memory(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
-        if sent >= 0:
-            # Nothing is queued any more where another thread has dropped it, while the GIL was given up.
-            self.take_sent(min(sent, self.queued))
-            if not self.queued:
-                return NoResult.OK
-        elif not would_block():
-            # Now: the next call may say something else.
-            failure = error_from_errno()
-    return self.finish_in_context(failure)
+    if type(self.pieces) is not bytes:
+        return self.finish_in_context(None)
+    # The usual case: nobody has to be told of anything.
+    self.waiting = False
+    piece = <bytes>self.pieces
+    sent = self.send_memory(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+    # While a pipe gave up the GIL another thread may have dropped it, or queued more.
+    if sent == self.queued:
+        return self.drop_queue()
+    return self.sent_late(sent)
