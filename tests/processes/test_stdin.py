@@ -5,6 +5,7 @@ Each callback that writes here has another one behind it, for which a loop may l
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -127,10 +128,12 @@ def test_a_child_that_has_gone(run):
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.subprocess_exec(Recorder, "cat", stdout=None, stderr=None)
         stdin = transport.get_pipe_transport(0)
+        broken = select.poll()
+        broken.register(stdin.get_extra_info("pipe"), 0)
 
         def write_and_ask():
             os.kill(transport.get_pid(), signal.SIGKILL)
-            os.waitid(os.P_PID, transport.get_pid(), os.WEXITED | os.WNOWAIT)
+            assert broken.poll(5000)
             seen.append(stdin.is_closing())
             stdin.write(b"anybody?")
             seen.append(stdin.is_closing())
