@@ -15,6 +15,7 @@ from cloop.core.handle import Handle
 from cloop.core.reactor import Reactor
 from cloop.core.views import ReadyView, ScheduledView
 from cloop.core.wakeup import Wakeup
+from cloop.transports.tls.accept import TlsAcceptor
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -91,6 +92,7 @@ class BaseLoop(Reactor):
     writer_protocol: asyncio.BaseProtocol | None
     _self_pipe: tuple[socket, socket] | None
     _unix_server_sockets: dict[socket, int]
+    _tls_acceptors: dict[socket, TlsAcceptor]
     def _check_running(self) -> None: ...
     def _release(self) -> bool: ...
     def _is_taken_apart(self) -> bool: ...

@@ -66,6 +66,7 @@ cdef class BaseLoop(Reactor):
     cdef public object writer_protocol      # of streams whose writer, made next, is to be equipped
     cdef public object _self_pipe           # see api/self_pipe
     cdef public dict _unix_server_sockets   # listening socket -> inode of the file to remove
+    cdef public dict _tls_acceptors         # listening socket -> its TlsAcceptor
 
     def __cinit__(self, *args, **kwargs):
         self.poller = new_poller()
@@ -84,6 +85,7 @@ cdef class BaseLoop(Reactor):
         self._signal_handlers = {}
         self._under_way = {}
         self._unix_server_sockets = {}
+        self._tls_acceptors = {}
         register_loop(self)
         cloop_show(self)
 

@@ -89,7 +89,7 @@ print("whole")
 
 AN_ACCEPTED_CONNECTION = """
 import ssl
-from cloop.transports.tls_accept import TlsAcceptor
+from cloop.transports.tls.accept import TlsAcceptor
 loop = module.new_event_loop()
 loop.set_exception_handler(lambda *_: None)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -186,13 +186,13 @@ async def one_turn():
 def test_the_collector_does_not_show_a_tls_transport_that_is_being_made(impl, loop):
     if not impl.is_cloop:
         pytest.skip("Python's objects are seen from the start, and harmless")
-    from cloop.transports.tls import TlsTransport
+    from cloop.transports.tls.transport import TlsTransport
 
     seen = []
 
     class Curious(ssl.SSLContext):
         def wrap_bio(self, *args, **kwargs):
-            seen.extend(found("TlsTransport"))
+            seen.extend([*found("_SSLProtocolTransport"), *found("TlsMachine")])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -12,7 +12,7 @@ import pytest
 from cloop.aio.latch import Latch
 from cloop.core.step import Step
 from cloop.core.wakeup import Wakeup
-from cloop.transports.tls_flow import TlsFlow
+from cloop.transports.tls.machine import TlsMachine
 from tests.support import collect_garbage, open_fds, run_for, run_turn
 
 
@@ -226,7 +226,7 @@ def test_subclass_of_the_loop_with_its_own_init(impl):
     loop.close()
 
 
-@pytest.mark.parametrize("make", [lambda: Latch.__new__(Latch), lambda: Wakeup(None), TlsFlow])
+@pytest.mark.parametrize("make", [lambda: Latch.__new__(Latch), lambda: Wakeup(None), TlsMachine])
 def test_what_nobody_is_to_make(make):
     """It would be without what its methods take for granted; and of what is not made, nothing is closed."""
     before = open_fds()

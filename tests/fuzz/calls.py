@@ -261,7 +261,10 @@ FITTING = {
     "context": lambda f: f.value("") if f.random.random() < 0.3 else None,
     "members": lambda f: [f.some("Future"), f.some("Task")],
     "reader": lambda f: f.some("StreamReader"),
-    "transport": lambda f: f.some(f.random.choice(["StreamTransport", "TlsTransport", "ReadPipeTransport"])),
+    "above": lambda f: f.some(f.random.choice(["StreamTransport", "_SSLProtocolTransport"])),
+    "transport": lambda f: f.some(
+        f.random.choice(["StreamTransport", "_SSLProtocolTransport", "ReadPipeTransport"])
+    ),
     "data": lambda f: f.random.choice([b"x", bytearray(b"y"), memoryview(b"z"), bytes(70_000)]),
     "task": lambda f: f.some("Task"),
     "path": lambda f: f"path{f.random.randrange(5)}",

@@ -117,21 +117,3 @@ def test_any_order(run, impl, seed):
             await asyncio.wait_for(asyncio.gather(client.lost, server.lost), 5)
 
     run(main())
-
-
-def test_what_sendfile_asks_of_a_transport_that_the_kernel_does_not_encrypt_for(run, impl):
-    """Nothing but records leaves, whoever calls asyncio's private methods."""
-    if not impl.is_cloop:
-        pytest.skip("asyncio's have no such method")
-
-    async def main():
-        async with tls_connected() as (client, server):
-            await client.transport._make_empty_waiter()
-            client.transport.write(b"data")
-            client.transport._reset_empty_waiter()
-            # What was held back is encrypted, when it goes.
-            client.transport.resume_writing()
-            client.transport.write(b"more")
-            return await server.wait_for_data(8)
-
-    assert run(main()) == b"datamore"

@@ -20,7 +20,7 @@ STATIC = re.compile(
 FREE_LIST = re.compile(r"^\s+CLOOP_FREELIST\((?P<names>\w+)", re.MULTILINE)
 # Set once, while the module is imported; and what debug builds count.
 CONSTANT = re.compile(
-    r"cloop_noticed_(names|count)|cloop_call_(nothing|plain_dealloc)|cloop_no_dict|known|(SSL|ERR|BIO)_\w+|has_ktls"
+    r"cloop_noticed_(names|count)|cloop_call_(nothing|plain_dealloc)|cloop_no_dict|known|(SSL|ERR|BIO)_\w+"
     r"|live|\w+_live|in_use|searched|copied"
 )
 

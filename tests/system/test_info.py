@@ -38,7 +38,6 @@ def test_what_is_told(info):
     assert facts["poller"] == text["poller"] and facts["poller"] in ("epoll", "kqueue")
     assert facts["build"] == text["build"] == ("release" if debug_counts() is None else "debug")
     assert facts["tls"] == text["tls"]
-    assert facts["kernel_tls"] == text["kernel_tls"] and facts["kernel_tls"].startswith(("yes, ", "no: "))
     gil = sys._is_gil_enabled() if PY313 else True
     assert (facts["gil"], text["gil"]) == (gil, "on" if gil else "off")
 
@@ -59,8 +58,6 @@ def test_variables_in_effect(info, streams, engine):
     assert (text["CLOOP_STREAMS"], text["CLOOP_TLS_ENGINE"]) == (streams, engine)
     assert facts["streams"] == text["streams"] == streams
     assert facts["tls"].endswith("by the ssl module (CLOOP_TLS_ENGINE)") is (engine == "object")
-    if engine == "object":
-        assert facts["kernel_tls"] == "no: OpenSSL is not called directly"
 
 
 def test_other_loops_are_told_without_being_imported(info, tmp_path):

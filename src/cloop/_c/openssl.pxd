@@ -3,18 +3,14 @@
 The functions are called by address: for each kind there is the type of a pointer.
 """
 
-from libc.stdint cimport uint64_t
-
 cdef enum:
     SSL_ERROR_WANT_READ = 2
     SSL_ERROR_ZERO_RETURN = 6
     SSL_RECEIVED_SHUTDOWN = 2
     # From OpenSSL 3.0 on; those before allow it to every client.
     SSL_OP_ALLOW_CLIENT_RENEGOTIATION = 1 << 8
-    # These two as well.
-    SSL_OP_ENABLE_KTLS = 1 << 3
+    # As well.
     SSL_OP_NO_RENEGOTIATION = 1 << 30
-    SSL_KEY_UPDATE_NONE = -1
 
 # This one may run code of Python's, so it is called as _ssl calls it.
 ctypedef int (*do_handshake_t)(void *ssl) noexcept nogil
@@ -22,8 +18,6 @@ ctypedef int (*read_ex_t)(void *ssl, void *to, size_t size, size_t *read) noexce
 ctypedef int (*write_ex_t)(void *ssl, const void *start, size_t size, size_t *written) noexcept
 ctypedef int (*get_error_t)(const void *ssl, int result) noexcept
 ctypedef int (*get_shutdown_t)(const void *ssl) noexcept
-ctypedef uint64_t (*get_options_t)(const void *ssl) noexcept
-ctypedef int (*get_state_t)(const void *ssl) noexcept
 ctypedef const char *(*get_cipher_t)(const void *ssl, int index) noexcept
 ctypedef void *(*get_ex_data_t)(const void *ssl, int index) noexcept
 ctypedef void *(*get_pointer_t)(const void *ssl) noexcept

@@ -10,8 +10,6 @@ import warnings
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-from cloop.transports.tls_accept import end_admissions
-
 if TYPE_CHECKING:
     from cloop.loop import Loop
 
@@ -40,7 +38,8 @@ async def shutdown_asyncgens(loop: Loop) -> None:
     """Close all generators that are still open."""
     loop._asyncgens_shutdown_called = True
     # Whoever shuts the loop down has cancelled all tasks before, and with asyncio these are tasks.
-    end_admissions(loop)
+    for acceptor in list(loop._tls_acceptors.values()):
+        acceptor.end_handshakes()
     if not len(loop._asyncgens):
         return
     closing = list(loop._asyncgens)

@@ -27,7 +27,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cloop.transports.intake cimport HELD, Intake
 from cloop.transports.pipe cimport ReadPipeTransport
 from cloop.transports.stream cimport StreamTransport
-from cloop.transports.tls cimport TlsTransport
+from cloop.transports.tls.transport cimport TlsTransport
 
 from cloop.api.streamio import SlottedReader, StreamReader, StreamWriter
 
@@ -78,10 +78,12 @@ class ReadSubprocessPipeProto(base_subprocess.ReadSubprocessPipeProto):
 
 cdef Intake intake_behind(object transport):
     """What a transport of ours receives into, if that is an intake."""
+    sink = None
     if type(transport) is StreamTransport:
         sink = (<StreamTransport>transport).sink
-        return <Intake>sink if type(sink) is Intake else None
-    return (<TlsTransport>transport).intake if type(transport) is TlsTransport else None
+    elif type(transport) is TlsTransport:
+        sink = (<TlsTransport>transport).machine.sink
+    return <Intake>sink if type(sink) is Intake else None
 
 
 cdef list intakes_of(object protocol):

@@ -19,7 +19,6 @@ from asyncio.exceptions import SendfileNotAvailableError
 from typing import IO, TYPE_CHECKING, Any
 
 from cloop.api import socketfile, sockio
-from cloop.transports.tls import TlsTransport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -127,7 +126,7 @@ async def sock_sendfile_native(
     file: IO[bytes],
     offset: int,
     count: int | None,
-    transport: StreamTransport | TlsTransport | None = None,
+    transport: StreamTransport | None = None,
 ) -> int:
     """Send a file by sendfile(2), to the socket of a transport if one is given. Returns how much was sent.
 
@@ -183,36 +182,28 @@ def error_of(exc: OSError, waited: bool, total: int) -> Exception:
     return exc
 
 
-async def wait_writable(
-    loop: Loop, sock: socket.socket, transport: StreamTransport | TlsTransport | None
-) -> None:
+async def wait_writable(loop: Loop, sock: socket.socket, transport: StreamTransport | None) -> None:
     """Wait until the socket takes more; a transport ends the wait when it loses the connection."""
     operation = sockio.writable(loop, sock, transport is not None)
     if transport is not None:
         transport._wait_with(operation)
     await operation
-    if isinstance(transport, TlsTransport) and transport.is_closing():
-        raise ConnectionError("Connection is closed by peer")
 
 
 async def sendfile_native(
     loop: Loop,
-    transport: StreamTransport | TlsTransport,
+    transport: StreamTransport,
     file: IO[bytes],
     offset: int,
     count: int | None,
 ) -> int:
-    """Send a file after all that was written to a transport, which writes and reads nothing meanwhile.
-
-    TLS does it where the kernel encrypts.
-    """
+    """Send a file after all that was written to a transport, which writes and reads nothing meanwhile."""
     resume_reading = transport.is_reading()
     drained = transport._make_empty_waiter()
     transport.pause_reading()
     try:
         await drained
-        below = transport._transport if isinstance(transport, TlsTransport) else transport
-        sock = None if below is None else below._sock
+        sock = transport._sock
         if sock is None:
             raise ConnectionError("Connection is closed by peer")
         return await sock_sendfile_native(loop, sock, file, offset, count, transport)

@@ -25,7 +25,7 @@ from cloop.api import dns, streams
 from cloop.api.connect import bind_error, check_stream
 from cloop.transports.clients import ClientSet
 from cloop.transports.listener import start_listening, stop_listening
-from cloop.transports.tls_accept import TlsAcceptor, end_admissions
+from cloop.transports.tls.accept import TlsAcceptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -268,7 +268,7 @@ def start_serving(
     accept = None
     protocol_factory = streams.factory_for(loop, protocol_factory)
     if sslcontext:
-        accept = TlsAcceptor(
+        accept = loop._tls_acceptors[sock] = TlsAcceptor(
             loop, protocol_factory, sslcontext, server, sock, ssl_handshake_timeout, ssl_shutdown_timeout
         )
     start_listening(
@@ -283,4 +283,6 @@ def stop_serving(loop: Loop, sock: socket.socket) -> None:
     """
     stop_listening(loop, sock)
     sock.close()
-    end_admissions(loop, sock)
+    acceptor = loop._tls_acceptors.pop(sock, None)
+    if acceptor is not None:
+        acceptor.end_handshakes()

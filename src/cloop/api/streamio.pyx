@@ -23,8 +23,10 @@ from cpython.object cimport PyObject, PyTypeObject
 from cloop._c.pyapi cimport CLOOP_HAS_GIL, NoResult, Py_DECREF, Py_REFCNT
 from cloop.aio.future cimport FINISHED, PENDING, Future
 from cloop.transports.intake cimport Intake, clamped, sorted_separators
+from cloop.transports.sender cimport Sender
 from cloop.transports.stream cimport StreamTransport
-from cloop.transports.tls cimport TlsTransport
+from cloop.transports.tls.machine cimport TlsMachine
+from cloop.transports.tls.transport cimport TlsTransport
 
 from cloop.api.frames import Standby, origin
 
@@ -334,23 +336,21 @@ cdef class StreamCall:
 
 cdef bint is_calm(object writer, object transport):
     """Whether drain() has nothing to wait for and nothing to raise, which only cloop's own tell."""
-    cdef StreamTransport stream
-    cdef TlsTransport tls
-    cdef Intake intake = None
-    cdef object protocol
+    cdef StreamTransport stream = None
+    cdef TlsMachine tls = None
     if type(transport) is StreamTransport:
         stream = <StreamTransport>transport
-        if stream.closing or stream.protocol_paused or type(stream.sink) is not Intake:
-            return False
-        intake = <Intake>stream.sink
-        protocol = stream.protocol
     elif type(transport) is TlsTransport:
-        tls = <TlsTransport>transport
-        if tls.closed or tls.writing_paused or tls.stream is None or tls.stream.closing:
-            return False
-        intake = tls.intake
-        protocol = tls.protocol
-    if intake is None or intake.noticed or intake.exception is not None or has_attributes(transport):
+        tls = (<TlsTransport>transport).machine
+        stream = None if tls.closed else tls.records.stream
+    if stream is None or stream.closing or (<Sender>transport).protocol_paused:
+        return False
+    sink = stream.sink if tls is None else tls.sink
+    if type(sink) is not Intake:
+        return False
+    cdef Intake intake = <Intake>sink
+    cdef object protocol = (<Sender>transport).protocol
+    if intake.noticed or intake.exception is not None or has_attributes(transport):
         return False
     # One of another class tells when it gets another protocol or reader (api/replaced).
     return type(writer) is not slotted_writer or (

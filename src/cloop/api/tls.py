@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from cloop.api.opening import Opening
 from cloop.transports.stream import StreamTransport
-from cloop.transports.tls import TlsTransport
-from cloop.transports.tls_base import context_of
+from cloop.transports.tls.records import context_of
+from cloop.transports.tls.transport import TlsTransport
 
 if TYPE_CHECKING:
     from asyncio import BaseProtocol, Future, Server, Transport
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from cloop.loop import Loop
+    from cloop.transports.tls.machine import TlsMachine
 
 try:
     import ssl
@@ -55,9 +56,9 @@ def make_ssl_transport(
         ssl_shutdown_timeout=ssl_shutdown_timeout,
     )
     try:
-        StreamTransport(loop, rawsock, transport, None, extra, server, context)
+        StreamTransport(loop, rawsock, transport._ssl_protocol, None, extra, server, context)
     except BaseException:
-        transport._disown()
+        transport._ssl_protocol._disown()
         raise
     return transport
 
@@ -95,19 +96,20 @@ async def start_tls(
         ssl_shutdown_timeout=ssl_shutdown_timeout,
         call_connection_made=False,
     )
+    machine = tls._ssl_protocol
     before = transport.get_protocol()
     if before is None and transport.is_closing():
         # Its connection_lost is over, and asyncio would wait for ever.
-        tls._disown()
+        machine._disown()
         return None
     # No data may reach the new protocol before its connection_made.
     transport.pause_reading()
-    move_read_ahead(protocol, tls, server_side)
-    transport.set_protocol(tls)
+    move_read_ahead(protocol, machine, server_side)
+    transport.set_protocol(machine)
     if getattr(transport, "_protocol_paused", False):
-        tls._stay_paused(before is protocol)
+        machine._stay_paused(before is protocol)
     context = context_of(transport)
-    made = loop.call_soon(tls.connection_made, transport, context=context)
+    made = loop.call_soon(machine.connection_made, transport, context=context)
     resumed = loop.call_soon(transport.resume_reading, context=context)
     try:
         await opening.wait(transport)
@@ -115,10 +117,10 @@ async def start_tls(
         made.cancel()
         resumed.cancel()
         raise
-    return None if tls._transport is None else tls
+    return None if machine._transport is None else tls
 
 
-def move_read_ahead(protocol: BaseProtocol, tls: TlsTransport, server_side: bool) -> None:
+def move_read_ahead(protocol: BaseProtocol, machine: TlsMachine, server_side: bool) -> None:
     """Hand what a StreamReader has read already to the handshake, to which it belongs.
 
     A client's first bytes may come in one segment with what made the server start TLS.
@@ -128,5 +130,5 @@ def move_read_ahead(protocol: BaseProtocol, tls: TlsTransport, server_side: bool
         return
     reader = getattr(protocol, "_stream_reader", None)
     if reader is not None and reader._buffer and server_side:
-        tls._feed(reader._buffer)
+        machine._feed(reader._buffer)
         reader._buffer.clear()

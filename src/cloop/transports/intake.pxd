@@ -93,11 +93,8 @@ cdef class Intake(Sink):
         # `room` bytes of the block that follow what is unread.
         char *reserve(self, Py_ssize_t room) except NULL
         NoResult move(self, Py_ssize_t capacity) except NoResult.EXC
-        # So much was put there, at `start`, which delivered() will be called for.
-        NoResult fill(self, const char *start, Py_ssize_t size) except NoResult.EXC
-        NoResult delivered(self) except NoResult.EXC
         NoResult append(self, const char *start, Py_ssize_t size) except NoResult.EXC
-        NoResult drop(self) except NoResult.EXC
+        NoResult drop(self) noexcept
         # Takes off the first bytes and returns them.
         bytes cut(self, Py_ssize_t size)
         bytes cut_block(self)

@@ -7,6 +7,7 @@ import sys
 import weakref
 from asyncio.exceptions import IncompleteReadError, LimitOverrunError
 
+cimport libc.errno as c_errno
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -205,14 +206,6 @@ cdef class Intake(Sink):
         self.end = size
         return NoResult.OK
 
-    cdef NoResult fill(self, const char *start, Py_ssize_t size) except NoResult.EXC:
-        # Else a signal's handler, or the collector, has had somebody read meanwhile.
-        if self.block != NULL and start == bytes_memory(self.block) + self.end:
-            self.end += size
-        if self.start == self.end:
-            self.drop()
-        return NoResult.OK
-
     cdef NoResult append(self, const char *start, Py_ssize_t size) except NoResult.EXC:
         cdef Py_ssize_t before
         count_copied(size)
@@ -232,7 +225,7 @@ cdef class Intake(Sink):
             self.end += size
         return NoResult.OK
 
-    cdef NoResult drop(self) except NoResult.EXC:
+    cdef NoResult drop(self) noexcept:
         """There is nothing unread in the block."""
         Py_XDECREF(self.block)
         self.block = NULL
@@ -278,9 +271,11 @@ cdef class Intake(Sink):
 
     # ---- What comes
 
-    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except NULL:
+    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except? NULL:
         cdef Py_ssize_t room = self.last
         cdef Py_ssize_t wanted = self.wanted
+        if size[0]:
+            return self.reserve(size[0]) if self.takes_memory() else NULL
         if self.need > LARGE:
             room = self.most
             wanted = max(self.need - self.size(), LARGE)
@@ -313,13 +308,13 @@ cdef class Intake(Sink):
                 leave_memory()
         return self.arrived()
 
-    cdef NoResult delivered(self) except NoResult.EXC:
-        """As received(), for what is in the block already."""
-        if self.is_orphan():
-            return self.drop()
-        if self.eof:
-            raise AssertionError("feed_data after feed_eof")
-        return self.arrived()
+    cdef void nothing_came(self, Scratch scratch, const char *start) noexcept:
+        cdef int error = c_errno.errno
+        leave_memory()
+        if self.start == self.end:
+            # Nobody is to have memory reserved who waits for something to come.
+            self.drop()
+        c_errno.errno = error
 
     cdef void guess(self, Py_ssize_t size) noexcept:
         """How much may come next."""

@@ -78,7 +78,7 @@ def made_for_child(transport, bint may_grow):
     cdef PipeTransport pipe
     if isinstance(transport, PipeTransport):
         pipe = <PipeTransport>transport
-        pipe.shared = False
+        pipe.never_waits = False
         pipe.may_grow = (may_grow and pipe.kind == FIFO
                          and cloop_pipe_size(pipe.live_fd(), 0) == USUAL_SIZE)
 
@@ -129,7 +129,7 @@ cdef class PipeTransport(BaseTransport):
     cdef NoResult take_socket(self, Reactor loop, object pipe) except NoResult.EXC:
         cdef int fd = pipe.fileno()
         self.scratch = scratch_of(loop)
-        self.shared = True
+        self.never_waits = True
         status = os.fstat(fd)
         mode = status.st_mode
         if stat.S_ISFIFO(mode):

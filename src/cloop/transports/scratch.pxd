@@ -14,7 +14,6 @@ from libc.string cimport memcpy
 
 from cloop._c.pyapi cimport CLOOP_HAS_GIL, Py_DECREF, Py_INCREF, Py_REFCNT
 from cloop.core.reactor cimport Reactor
-from cloop.core.ring cimport Node
 from cloop.core.shared cimport leave_memory
 
 # Capacities of spare objects: 512 << level bytes, for levels from 1 to this one.
@@ -66,7 +65,6 @@ cdef class Scratch:
         char *memory
         size_t size
         PyObject *spare[LEVELS + 1]
-        Node admissions        # handshakes of accepted connections; see transports/tls_accept
         Loan lent[LENT]        # a ring
         size_t first_lent
         size_t count_lent

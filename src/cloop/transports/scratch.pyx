@@ -4,7 +4,6 @@ from cpython.object cimport PyObject
 from libc.stdlib cimport free
 
 from cloop._c.pyapi cimport Py_XDECREF
-from cloop.core.ring cimport empty_ring, init_ring
 
 cdef extern from "<stdlib.h>":
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -25,12 +24,10 @@ cdef class Scratch:
         if posix_memalign(<void **>&self.memory, SCRATCH_ALIGNMENT, SCRATCH_SIZE):
             raise MemoryError
         self.size = SCRATCH_SIZE
-        init_ring(&self.admissions)
 
     def __dealloc__(self):
         cdef int level
         free(self.memory)
-        empty_ring(&self.admissions)
         for level in range(LEVELS + 1):
             Py_XDECREF(self.spare[level])
         while self.count_lent:

@@ -36,7 +36,9 @@ cdef class Sender(Flow):
     cdef:
         Scratch scratch
         int conn_lost          # not 0: connection_lost is scheduled; counts writes after that
-        bint shared            # others may write to the same file: nothing waits
+        # Nothing waits for that here: others may write to the same file (transports/pipe), or what takes it is
+        # the Sender of another transport (transports/tls).
+        bint never_waits
 
         object pieces          # the queue: None, bytes, or a list of bytes
         Py_ssize_t first       # so many pieces of the list are gone,
@@ -56,7 +58,7 @@ cdef class Sender(Flow):
 
         # Whether what is written now may wait for the end of the turn.
         inline bint may_wait(self) noexcept:
-            return ((self.loop.ready.count or self.loop.at_end.count) and not self.shared
+            return ((self.loop.ready.count or self.loop.at_end.count) and not self.never_waits
                     and not self.loop.ending and self.loop.in_own_thread())
 
         NoResult wait_for_end(self) except NoResult.EXC
@@ -86,6 +88,11 @@ cdef class Sender(Flow):
         Py_ssize_t send_batch(self, size_t *offered) except -2
 
         NoResult queue(self, bytes piece, Py_ssize_t offset) except NoResult.EXC
+        # The first piece, of which `offset` bytes are gone. There is one.
+        inline bytes first_piece(self):
+            if type(self.pieces) is bytes:
+                return <bytes>self.pieces
+            return <bytes>(<list>self.pieces)[self.first]
         # Describes the beginning of the queue, in MAX_PIECES entries at most, and returns how many;
         # `offered` is their length, MAX_OFFER at most.
         int fill_vector(self, iovec *vector, size_t *offered) except -1
@@ -94,8 +101,8 @@ cdef class Sender(Flow):
 
         # ---- What the transport does for it
 
-        # One system call: how much the kernel took, or -1 with errno.
-        ssize_t send_memory(self, const char *start, size_t size) noexcept
+        # One system call: how much the kernel took, or -1 with errno. Only TLS raises something.
+        ssize_t send_memory(self, const char *start, size_t size) except -2
         ssize_t send_vector(self, iovec *vector, int count) noexcept
         # The kernel takes nothing more for now: send_queued() when it does.
         NoResult wait_writable(self) except NoResult.EXC

@@ -295,7 +295,7 @@ cdef class Sender(Flow):
 
     # ---- What the transport does for it
 
-    cdef ssize_t send_memory(self, const char *start, size_t size) noexcept:
+    cdef ssize_t send_memory(self, const char *start, size_t size) except -2:
         return -1
 
     cdef ssize_t send_vector(self, iovec *vector, int count) noexcept:

@@ -23,7 +23,7 @@ cdef str READ_ERROR = "Fatal read error on socket transport"
 cdef class Sink:
     """What takes the bytes that a transport receives."""
 
-    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except NULL:
+    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except? NULL:
         raise NotImplementedError
 
     cdef NoResult received(self, object protocol, Scratch scratch, const char *start,
@@ -47,7 +47,9 @@ cloop_seal(<PyTypeObject *>Sink)
 cdef class BytesSink(Sink):
     """data_received() of a Protocol."""
 
-    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except NULL:
+    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except? NULL:
+        if size[0]:
+            self.level = max(level_for(size[0]), 1)
         if self.level:
             size[0] = capacity_of(self.level)
             return bytes_memory(scratch.take(self.level))
@@ -64,7 +66,7 @@ cdef class BytesSink(Sink):
             self.guess(size)
         if level:
             spare = bytes_at(start)
-            if 4 * size >= capacity_of(level):
+            if 4 * size >= capacity_of(level) and not self.keeps:
                 set_size(spare, size)
                 return self.deliver(protocol, scratch, spare, level)
         data = copied(start, size)
@@ -114,6 +116,7 @@ cdef class BufferSink(Sink):
 
     def __cinit__(self):
         self.hint = -1
+        self.receiver = "recv_into() argument 1"
 
     def __dealloc__(self):
         self.release()
@@ -124,7 +127,7 @@ cdef class BufferSink(Sink):
         PyBuffer_Release(&self.view)
         c_errno.errno = error
 
-    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except NULL:
+    cdef char *room(self, object protocol, Scratch scratch, size_t *size) except? NULL:
         # Somebody's get_buffer() may have this transport read.
         self.release()
         self.at = "get_buffer"
@@ -144,8 +147,8 @@ cdef class BufferSink(Sink):
         except BaseException:
             pass
         if not viewed:
-            # As socket.recv_into() says it, whatever the buffer itself has said.
-            raise TypeError("recv_into() argument 1 must be read-write bytes-like object, not "
+            # Whatever the buffer itself has said.
+            raise TypeError(f"{self.receiver} must be read-write bytes-like object, not "
                             f"{type(buffer).__name__}")
         return NoResult.OK
 

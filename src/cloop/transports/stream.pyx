@@ -133,6 +133,7 @@ cdef class StreamTransport(BaseTransport):
         """One recv for the sink: how much came, 0 for the end, FAILED with errno, or REFUSED."""
         cdef char *memory
         cdef ssize_t n = REFUSED
+        size[0] = 0
         try:
             memory = sink.room(protocol, self.scratch, size)
             n = recv(self.live_fd(), memory, size[0], 0)
@@ -328,7 +329,7 @@ cdef class StreamTransport(BaseTransport):
         elif total:
             self.put_pieces(pieces, total)
 
-    cdef ssize_t send_memory(self, const char *start, size_t size) noexcept:
+    cdef ssize_t send_memory(self, const char *start, size_t size) except -2:
         return send(self.live_fd(), start, size, MSG_NOSIGNAL)
 
     cdef ssize_t send_vector(self, iovec *vector, int count) noexcept:

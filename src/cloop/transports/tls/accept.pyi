@@ -1,14 +1,15 @@
 import ssl
-from asyncio import BaseProtocol, Future, Server
+from asyncio import BaseProtocol, Server
 from collections.abc import Callable
 from contextvars import Context
 from socket import socket
 from typing import Any, final
 
 from cloop.core.reactor import Reactor
+from cloop.transports.tls.machine import HandshakeObserver
 
 @final
-class TlsAcceptor:
+class TlsAcceptor(HandshakeObserver):
     def __new__(
         cls,
         loop: Reactor,
@@ -20,11 +21,4 @@ class TlsAcceptor:
         ssl_shutdown_timeout: float | None,
     ) -> TlsAcceptor: ...
     def __call__(self, sock: socket, peername: Any, context: Context, no_delay: bool) -> None: ...
-
-# What is asked of a future that a transport is to wake.
-@final
-class Admission(Future[None]):
-    def set_result(self, result: None) -> None: ...
-    def set_exception(self, exception: BaseException | type[BaseException]) -> None: ...
-
-def end_admissions(loop: Reactor, listening: socket | None = None) -> None: ...
+    def end_handshakes(self) -> None: ...

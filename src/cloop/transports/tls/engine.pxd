@@ -57,21 +57,6 @@ cdef class TlsEngine:
         # What SSLObject.getpeercert() returns.
         object peercert(self)
 
-        # The kernel may make the records of what is sent by a TCP socket, if the context and OpenSSL
-        # allow it: whether a step of the handshake may lead to that.
-        bint may_offer(self) except -1
-        # The socket, for the step that comes; -1 while something else is on its way to it.
-        NoResult lend(self, int fd) except NoResult.EXC
-        # Whether the kernel makes the records. Then plaintext is for the socket, not for `write`.
-        bint kernel_encrypts(self) except -1
-        # Records that are no plaintext, which is for behind them: whether there are some, and to send
-        # them; whether the kernel took all. Raises OSError.
-        bint has_records(self) except -1
-        bint send_records(self, int fd) except -1
-        # Something that OpenSSL has to say before the next plaintext, as new keys: whether there is, and
-        # to make records of it; AGAIN if it waits for an answer.
-        bint has_to_speak(self) except -1
-        Py_ssize_t speak(self) except -2
 
 @cython.final
 cdef class ObjectEngine(TlsEngine):
@@ -87,10 +72,8 @@ cdef class DirectEngine(TlsEngine):
         bint server_side
         int refused            # OpenSSL's errors of the read that was refused
         unsigned long refusal
-        void *kernel           # a cloop_ktls, where the kernel may encrypt
 
         bint adopt(self, bint server_side) except -1
-        Py_ssize_t speak_again(self) except -2
 
 cdef TlsEngine new_engine(object context, bint server_side, object server_hostname)
 # One that has nothing to read and nothing to send, for connections that are over.

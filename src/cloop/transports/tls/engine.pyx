@@ -1,4 +1,4 @@
-"""The two engines of TLS; tls_engine.pxd is the manual."""
+"""The two engines of TLS; engine.pxd is the manual."""
 
 import os
 
@@ -11,26 +11,15 @@ except ImportError:  # a Python that was built without OpenSSL
 from cloop import _settings
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.exc cimport PyErr_SetFromErrno
 from cpython.object cimport PyObject, PyTypeObject
 from libc.limits cimport INT_MAX
-from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, strstr
 
 from cloop._c.dl cimport RTLD_NOLOAD, RTLD_NOW, dlopen, dlsym
-from cloop._c.ktls cimport (
-    cloop_ktls,
-    cloop_ktls_drop,
-    cloop_ktls_load,
-    cloop_ktls_new,
-    cloop_ktls_send,
-)
 from cloop._c.openssl cimport (
     SSL_ERROR_WANT_READ,
     SSL_ERROR_ZERO_RETURN,
-    SSL_KEY_UPDATE_NONE,
     SSL_OP_ALLOW_CLIENT_RENEGOTIATION,
-    SSL_OP_ENABLE_KTLS,
     SSL_OP_NO_RENEGOTIATION,
     SSL_RECEIVED_SHUTDOWN,
     bio_pending_t,
@@ -42,10 +31,8 @@ from cloop._c.openssl cimport (
     get_cipher_t,
     get_error_t,
     get_ex_data_t,
-    get_options_t,
     get_pointer_t,
     get_shutdown_t,
-    get_state_t,
     peek_error_t,
     read_ex_t,
     write_ex_t,
@@ -66,10 +53,6 @@ cdef:
     get_pointer_t SSL_get_wbio
     get_pointer_t SSL_get0_peer_certificate  # NULL before OpenSSL 3.0
     get_cipher_t SSL_get_cipher_list
-    # For kernel TLS.
-    get_options_t SSL_get_options
-    get_state_t SSL_in_init
-    get_state_t SSL_get_key_update_type
     clear_error_t ERR_clear_error
     peek_error_t ERR_peek_last_error
     error_string_t ERR_reason_error_string
@@ -164,29 +147,6 @@ cdef class TlsEngine:
 
     cdef object peercert(self):
         return self.sslobj.getpeercert()
-
-    # Not by the kernel.
-
-    cdef bint may_offer(self) except -1:
-        return False
-
-    cdef NoResult lend(self, int fd) except NoResult.EXC:
-        return NoResult.OK
-
-    cdef bint kernel_encrypts(self) except -1:
-        return False
-
-    cdef bint has_records(self) except -1:
-        return False
-
-    cdef bint send_records(self, int fd) except -1:
-        return True
-
-    cdef bint has_to_speak(self) except -1:
-        return False
-
-    cdef Py_ssize_t speak(self) except -2:
-        return 0
 
 
 cdef class ObjectEngine(TlsEngine):
@@ -316,71 +276,6 @@ cdef class DirectEngine(TlsEngine):
     cdef Py_ssize_t unsent(self) except -1:
         return BIO_ctrl_pending(self.wbio)
 
-    # ---- Where the kernel encrypts
-
-    def __dealloc__(self):
-        if self.kernel != NULL:
-            cloop_ktls_drop(<cloop_ktls *>self.kernel)
-
-    cdef bint may_offer(self) except -1:
-        cdef bint tls12, tls13
-        cdef uint64_t options
-        if not has_ktls or self.kernel != NULL:
-            return False
-        options = SSL_get_options(self.ssl)
-        if not options & SSL_OP_ENABLE_KTLS:
-            return False
-        # The kernel has one pair of keys for a connection of TLS 1.2.
-        tls12 = options & SSL_OP_NO_RENEGOTIATION != 0 or (
-            self.server_side and not options & SSL_OP_ALLOW_CLIENT_RENEGOTIATION)
-        # Before 3.2 OpenSSL does not offer it new keys.
-        tls13 = ssl.OPENSSL_VERSION_INFO >= (3, 2)
-        if not tls12 and not tls13:
-            return False
-        self.kernel = cloop_ktls_new(self.wbio, tls12, tls13)
-        return self.kernel != NULL
-
-    cdef NoResult lend(self, int fd) except NoResult.EXC:
-        if self.kernel != NULL:
-            (<cloop_ktls *>self.kernel).fd = fd
-        return NoResult.OK
-
-    cdef bint kernel_encrypts(self) except -1:
-        return self.kernel != NULL and (<cloop_ktls *>self.kernel).on != 0
-
-    cdef bint has_records(self) except -1:
-        cdef cloop_ktls *kernel = <cloop_ktls *>self.kernel
-        return kernel != NULL and kernel.first < kernel.count
-
-    cdef bint send_records(self, int fd) except -1:
-        cdef int sent = 1 if self.kernel == NULL else cloop_ktls_send(<cloop_ktls *>self.kernel, fd)
-        if sent < 0:
-            PyErr_SetFromErrno(OSError)
-        return sent == 1
-
-    cdef bint has_to_speak(self) except -1:
-        return SSL_in_init(self.ssl) != 0 or SSL_get_key_update_type(self.ssl) != SSL_KEY_UPDATE_NONE
-
-    cdef Py_ssize_t speak(self) except -2:
-        # To write nothing does what is to be done before something is written.
-        cdef size_t n = 0
-        ERR_clear_error()
-        if SSL_write_ex(self.ssl, b"", 0, &n) == 1:
-            return 0
-        if SSL_get_error(self.ssl, 0) == SSL_ERROR_WANT_READ:
-            return AGAIN
-        return self.speak_again()
-
-    cdef Py_ssize_t speak_again(self) except -2:
-        """It failed: once more by the object, which makes the exception."""
-        cdef Py_ssize_t spoken = AGAIN
-        try:
-            self.sslobj.write(b"")
-            spoken = 0
-        except again_errors:
-            pass
-        return spoken
-
 
 cdef bint calls_back(void *one, object context, bint server_side) except -1:
     """Whether SSL_read or SSL_write may run code of Python's after the first handshake.
@@ -447,9 +342,6 @@ cdef void *address(void *library, const char *name) except NULL:
     return found
 
 
-cdef bint has_ktls = False
-
-
 cdef NoResult load() except NoResult.EXC:
     """Find OpenSSL's functions. Raises LookupError where they are hidden."""
     global SSL_do_handshake, SSL_read_ex, SSL_write_ex, SSL_get_error, SSL_get_shutdown, SSL_get_ex_data
@@ -478,18 +370,6 @@ cdef NoResult load() except NoResult.EXC:
     BIO_read = <bio_read_t>address(library, "BIO_read")
     BIO_write = <bio_write_t>address(library, "BIO_write")
     BIO_ctrl_pending = <bio_pending_t>address(library, "BIO_ctrl_pending")
-    load_ktls(library)
-    return NoResult.OK
-
-
-cdef NoResult load_ktls(void *library) except NoResult.EXC:
-    """Find what kernel TLS takes more, and see whether it is an OpenSSL that we know."""
-    global SSL_get_options, SSL_in_init, SSL_get_key_update_type, has_ktls
-    SSL_get_options = <get_options_t>dlsym(library, "SSL_get_options")
-    SSL_in_init = <get_state_t>dlsym(library, "SSL_in_init")
-    SSL_get_key_update_type = <get_state_t>dlsym(library, "SSL_get_key_update_type")
-    has_ktls = (ssl.OPENSSL_VERSION_INFO[0] == 3 and SSL_get_options != NULL and SSL_in_init != NULL
-                and SSL_get_key_update_type != NULL and cloop_ktls_load(library))
     return NoResult.OK
 
 
@@ -536,13 +416,6 @@ def _choose():
 cdef bint uses_openssl
 cdef str reason
 uses_openssl, reason = _choose()
-
-
-def why_no_kernel_tls():
-    """Why no connection can leave its records to the kernel, as far as OpenSSL goes; "" if it can."""
-    if not uses_openssl:
-        return "OpenSSL is not called directly"
-    return "" if has_ktls else "it takes OpenSSL 3, and Linux"
 
 
 def describe_engine():
