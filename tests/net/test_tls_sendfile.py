@@ -130,6 +130,8 @@ def test_a_file_that_is_broken_off(run, loop, file, how):
                 sending.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await sending
+                # Which may be reading the file yet.
+                await loop.shutdown_default_executor()
                 # The connection is whole: what comes next begins with a record of its own.
                 protocol.transport.write(b"next")
                 while not received.endswith(b"next"):

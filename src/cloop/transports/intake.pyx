@@ -275,7 +275,7 @@ cdef class Intake(Sink):
         cdef Py_ssize_t room = self.last
         cdef Py_ssize_t wanted = self.wanted
         if size[0]:
-            return self.reserve(size[0]) if self.takes_memory() else NULL
+            return self.reserve(size[0]) if self.open_block() else NULL
         if self.need > LARGE:
             room = self.most
             wanted = max(self.need - self.size(), LARGE)

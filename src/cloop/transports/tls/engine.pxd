@@ -28,7 +28,7 @@ cdef enum:
 cdef class TlsEngine:
     cdef:
         object sslobj          # ssl.SSLObject
-        object incoming        # its ssl.MemoryBIOs
+        object incoming        # its ssl.MemoryBIOs; None in a DirectEngine, which has no use for them
         object outgoing
         # read and write run no code of Python, so what they are given to work on may be memory that
         # others use.
@@ -43,8 +43,9 @@ cdef class TlsEngine:
         # How much was taken of plaintext, AGAIN or REFUSED.
         Py_ssize_t write(self, const char *start, Py_ssize_t size) except -2
         Py_ssize_t write_again(self, const char *start, Py_ssize_t size) except -2
-        # Ciphertext to be sent: how much.
+        # Ciphertext to be sent: how much, where the engine is direct; or all of it.
         Py_ssize_t take(self, char *to, Py_ssize_t size) except -2
+        bytes take_all(self)
 
         # Ciphertext that has not been read, and that has not been taken.
         Py_ssize_t unread(self) except -1
@@ -56,7 +57,6 @@ cdef class TlsEngine:
 
         # What SSLObject.getpeercert() returns.
         object peercert(self)
-
 
 @cython.final
 cdef class ObjectEngine(TlsEngine):

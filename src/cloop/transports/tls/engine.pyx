@@ -117,9 +117,10 @@ cdef class TlsEngine:
         return written
 
     cdef Py_ssize_t take(self, char *to, Py_ssize_t size) except -2:
-        cdef bytes data = self.outgoing.read(size)
-        memcpy(to, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-        return PyBytes_GET_SIZE(data)
+        raise NotImplementedError
+
+    cdef bytes take_all(self):
+        return self.outgoing.read()
 
     cdef Py_ssize_t unread(self) except -1:
         return self.incoming.pending
@@ -263,6 +264,11 @@ cdef class DirectEngine(TlsEngine):
         cdef int n = BIO_read(self.wbio, to, <int>min(size, <Py_ssize_t>INT_MAX))
         # -1: it is empty.
         return max(n, 0)
+
+    cdef bytes take_all(self):
+        cdef bytes data = PyBytes_FromStringAndSize(NULL, self.unsent())
+        self.take(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        return data
 
     cdef object peercert(self):
         # A client, as a rule, has none.
@@ -438,8 +444,6 @@ cdef TlsEngine new_engine(object context, bint server_side, object server_hostna
         direct = DirectEngine()
         direct.sslobj = sslobj
         if direct.adopt(server_side):
-            direct.incoming = incoming
-            direct.outgoing = outgoing
             return direct
     engine = ObjectEngine()
     engine.sslobj = sslobj

@@ -62,7 +62,6 @@ cdef class HandshakeObserver:
 cdef class TlsMachine(Sink):
     cdef:
         Reactor loop
-        Scratch scratch
         Records records        # the engine, and the transport below
         State state
         Known known

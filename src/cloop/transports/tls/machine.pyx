@@ -79,14 +79,13 @@ cdef class TlsMachine(Sink):
         self.server_side = server_side
         self.server_hostname = server_hostname if server_hostname and not server_side else None
         self.loop = loop
-        self.scratch = scratch_of(loop)
         self.waiter = waiter
         self.known = INIT if call_connection_made else MADE
         self.read_high, self.read_low = water_marks(None, None, READ_HIGH)
         self.above = above
         self.use_sink(above.protocol)
         self.records = Records()
-        self.records.scratch = self.scratch
+        self.records.scratch = scratch_of(loop)
         self.records.engine = new_engine(self.sslcontext, server_side, self.server_hostname)
         self.closed = False
         cloop_show(self)
@@ -132,7 +131,7 @@ cdef class TlsMachine(Sink):
         protocol = above.protocol
         above.conn_lost += 1
         above.drop_queue()
-        self.records.engine.outgoing.read()
+        self.records.engine.take_all()
         self.closed = True
         self.state = UNWRAPPED
         try:
@@ -150,7 +149,7 @@ cdef class TlsMachine(Sink):
 
     def data_received(self, data):
         """Ciphertext, from a transport that is not cloop's own."""
-        self.received_bytes(self, self.scratch, bytes(data))
+        self.received_bytes(self, self.records.scratch, bytes(data))
 
     cdef char *room(self, object protocol, Scratch scratch, size_t *size) except? NULL:
         if size[0]:
@@ -280,7 +279,7 @@ cdef class TlsMachine(Sink):
             (<BufferSink>sink).hint = self.records.engine.unread()
         try:
             if buffered or self.records.engine.direct:
-                memory = sink.room(protocol, self.scratch, &capacity)
+                memory = sink.room(protocol, self.records.scratch, &capacity)
             if memory == NULL:
                 data = PyBytes_FromStringAndSize(NULL, capacity)
             self.records.at_work = True
@@ -289,7 +288,7 @@ cdef class TlsMachine(Sink):
             if status == REFUSED:
                 if memory != NULL:
                     data = PyBytes_FromStringAndSize(memory, filled)
-                    sink.nothing_came(self.scratch, memory)
+                    sink.nothing_came(self.records.scratch, memory)
                     memory = NULL
                 # Raises something as a rule, and then what came before is lost, as with asyncio.
                 status = self.records.engine.read_again()
@@ -299,16 +298,16 @@ cdef class TlsMachine(Sink):
                 status = AGAIN
             if memory == NULL:
                 if filled:
-                    sink.received_bytes(protocol, self.scratch, data[:filled])
+                    sink.received_bytes(protocol, self.records.scratch, data[:filled])
             elif filled:
-                sink.received(protocol, self.scratch, memory, filled)
+                sink.received(protocol, self.records.scratch, memory, filled)
             else:
-                sink.nothing_came(self.scratch, memory)
+                sink.nothing_came(self.records.scratch, memory)
         except BaseException as exc:
             if self.records.at_work:
                 self.records.at_work = False
                 if memory != NULL:
-                    sink.nothing_came(self.scratch, memory)
+                    sink.nothing_came(self.records.scratch, memory)
                 raise
             if not isinstance(exc, Exception):
                 raise

@@ -80,7 +80,7 @@ cdef class Records:
             stream.make_room()
             self.collect(&made)
             return self.pass_on(&made)
-        data = self.engine.outgoing.read()
+        data = self.engine.take_all()
         if stream is not None:
             return stream.put(<bytes>data, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         self.below.write(data)
@@ -88,7 +88,7 @@ cdef class Records:
 
     cdef NoResult send_alert(self) except NoResult.EXC:
         cdef StreamTransport stream = self.stream
-        cdef bytes data = self.engine.outgoing.read()
+        cdef bytes data = self.engine.take_all()
         try:
             if stream is None:
                 if data:
