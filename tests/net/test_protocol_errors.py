@@ -60,6 +60,25 @@ def test_eof_received(run, reports):
     assert context["exception"] is error
 
 
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_no_protocol_any_more(run, reports, over_tls):
+    """What comes ends the connection, as None has no methods."""
+
+    async def main():
+        async with with_tls_peer() if over_tls else with_raw_peer() as (protocol, peer):
+            protocol.transport.set_protocol(None)
+            await peer.write(b"data") if over_tls else peer.send(b"data")
+            await wait_until(lambda: len(reports) == 2)
+            protocol.lost.set_result(None)
+            return protocol.transport.is_closing()
+
+    assert run(main())
+    errors = [str(context["exception"]) for context in reports.take()]
+    assert errors == [
+        f"'NoneType' object has no attribute '{name}'" for name in ("data_received", "connection_lost")
+    ]
+
+
 class OwnErrors(Recorder, asyncio.BufferedProtocol):
     """Has an OSError of its own in one of its methods."""
 

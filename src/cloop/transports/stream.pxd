@@ -20,7 +20,7 @@ from cloop.transports.sink cimport BufferSink, Sink
 
 # The intake of the reader that a protocol feeds, if it does nothing else and the reader has one.
 cdef Intake intake_of(object protocol)
-# What takes the bytes of a transport with this protocol; None for None.
+# What takes the bytes of a transport with this protocol, whatever that is.
 cdef Sink sink_of(object protocol)
 
 # Final, so that its methods call each other directly: after each system call the processor has

@@ -72,8 +72,6 @@ cdef Intake intake_of(object protocol):
 
 cdef Sink sink_of(object protocol):
     cdef Sink sink
-    if protocol is None:
-        return None
     if isinstance(protocol, Sink):
         return <Sink>protocol
     sink = intake_of(protocol)

@@ -223,7 +223,10 @@ cdef class TlsMachine(Sink):
         if above is None:
             return NoResult.OK
         if above.queued and self.takes_plaintext():
-            above.send_queued()
+            try:
+                above.send_queued()
+            except Exception as exc:
+                self.fatal_error(exc, "Fatal error on SSL protocol")
         if not above.protocol_paused:
             return above.may_pause()
         # While the transport below is full, little here says nothing: it may have been full before we came.
