@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import random
+import socket
 import ssl
 
 import pytest
@@ -373,3 +374,40 @@ def test_bursts_in_one_turn_stay_in_order(run):
             return await client.wait_for_data(len(sent)) == sent
 
     assert run(main()) is True
+
+
+def test_the_records_of_a_turn_leave_together(run, impl):
+    """At its end, where other callbacks wait for their turn."""
+    if not impl.is_cloop:
+        pytest.skip("asyncio sends each write by itself")
+
+    async def main():
+        async with with_tls_peer() as (protocol, peer):
+            await settle()
+            # Session tickets.
+            with contextlib.suppress(BlockingIOError):
+                peer.incoming.write(peer.sock.recv(100_000))
+            found = []
+
+            def look():
+                try:
+                    found.append(len(peer.sock.recv(100_000, socket.MSG_PEEK)))
+                except BlockingIOError:
+                    found.append(0)
+
+            def write():
+                for i in range(10):
+                    protocol.transport.write(b"%d" % i)
+                protocol.transport.writelines([b"ten", b"eleven"])
+                look()
+
+            loop = asyncio.get_running_loop()
+            loop.call_soon(write)
+            loop.call_soon(look)
+            await settle()
+            look()
+            assert await peer.read_exactly(19) == b"0123456789teneleven"
+            return found
+
+    within, after, at_last = run(main())
+    assert (within, after) == (0, 0) and at_last > 19

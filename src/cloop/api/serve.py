@@ -265,15 +265,17 @@ def start_serving(
     context: Context | None = None,
 ) -> None:
     """Accept connections of a listening socket: asyncio's private `_start_serving`."""
-    accept = None
+    acceptor = None
     protocol_factory = streams.factory_for(loop, protocol_factory)
     if sslcontext:
-        accept = loop._tls_acceptors[sock] = TlsAcceptor(
+        acceptor = TlsAcceptor(
             loop, protocol_factory, sslcontext, server, sock, ssl_handshake_timeout, ssl_shutdown_timeout
         )
     start_listening(
-        loop, sock, protocol_factory, server=server, backlog=backlog, accept=accept, context=context
+        loop, sock, protocol_factory, server=server, backlog=backlog, accept=acceptor, context=context
     )
+    if acceptor is not None:
+        loop._tls_acceptors[sock] = acceptor
 
 
 def stop_serving(loop: Loop, sock: socket.socket) -> None:

@@ -222,11 +222,11 @@ cdef class TlsMachine(Sink):
         self.records.send_out()
         if above is None:
             return NoResult.OK
-        if above.queued and self.takes_plaintext():
-            try:
+        try:
+            if above.queued and self.takes_plaintext():
                 above.send_queued()
-            except Exception as exc:
-                self.fatal_error(exc, "Fatal error on SSL protocol")
+        except Exception as exc:
+            self.fatal_error(exc, "Fatal error on SSL protocol")
         if not above.protocol_paused:
             return above.may_pause()
         # While the transport below is full, little here says nothing: it may have been full before we came.
@@ -361,6 +361,7 @@ cdef class TlsMachine(Sink):
         return self.shaken() if done else self.records.send_out()
 
     cdef NoResult shaken(self) except NoResult.EXC:
+        cdef Sender above = self.above
         cdef bint done = False
         self.stop_timer()
         self.state = WRAPPED
@@ -378,8 +379,8 @@ cdef class TlsMachine(Sink):
             self.known = MADE
             if isinstance(self.waiter, HandshakeObserver):
                 (<HandshakeObserver>self.waiter).shaken(self)
-            self.above.protocol.connection_made(self.above)
-        self.wake(self.above, None, None)
+            above.protocol.connection_made(above)
+        self.wake(above, None, None)
         return self.read(NULL, 0)
 
     cdef NoResult not_shaken(self, object exception) except NoResult.EXC:
