@@ -26,6 +26,7 @@ def test_brings_its_types():
     assert (INSTALLED / "py.typed").exists()
     assert (INSTALLED / "loop.pyi").exists()
     assert (INSTALLED / "core" / "reactor.pyi").exists()
+    assert (INSTALLED / "transports" / "tls" / "machine.pyi").exists()
 
 
 def test_leaves_its_sources_out():
