@@ -417,7 +417,7 @@ cdef class WritePipeTransport(PipeTransport):
             return self.count_lost_write()
         return Sender.put(self, whole, start, size)
 
-    cdef ssize_t send_memory(self, const char *start, size_t size) noexcept:
+    cdef ssize_t send_memory(self, const char *start, size_t size) except -2:
         cdef iovec vector
         vector.iov_base = <char *>start
         vector.iov_len = size
