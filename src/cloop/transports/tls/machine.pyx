@@ -228,9 +228,9 @@ cdef class TlsMachine(Sink):
         except Exception as exc:
             self.fatal_error(exc, "Fatal error on SSL protocol")
         if not above.protocol_paused:
-            return above.may_pause()
+            return above.maybe_pause()
         # While the transport below is full, little here says nothing: it may have been full before we came.
-        return NoResult.OK if self.records.below_full else above.may_resume()
+        return NoResult.OK if self.records.below_full else above.maybe_resume()
 
     # ---- Reading
 
