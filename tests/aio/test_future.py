@@ -295,7 +295,11 @@ def test_by_hand(future):
     future.set_result("value")
     with pytest.raises(StopIteration) as caught:
         next(iterator)
-    assert caught.value.value == "value"
+    assert caught.value.value == "value" and caught.value.args == ("value",)
+    with pytest.raises(StopIteration) as caught_too:
+        future.__await__().send(None)
+    assert caught_too.value is not caught.value and caught_too.value.args == ("value",)
+    assert caught.value.value == "value" and caught.value.__traceback__
 
 
 def test_by_hand_without_a_result(future):

@@ -2,27 +2,19 @@
 #ifndef CLOOP_CALLS_H
 #define CLOOP_CALLS_H
 
-#include "compat.h"
+#include "awaitable.h"
 
 #if PY_VERSION_HEX < 0x030C0000
 #include <structmember.h>
 #endif
 
-/* Cython has no way to say am_send, and makes of a `raise` in __next__ an exception with a
- * traceback. So both slots are set here, by a function that says how far the call has come. */
-static int (*cloop_call_advance)(PyObject *, PyObject **);
+CLOOP_AWAITABLE(cloop_call)
+static int (*cloop_call_own_advance)(PyObject *, PyObject **);
 static int (*cloop_call_empty)(PyObject *);
 static destructor cloop_call_plain_dealloc;
-static PyObject *cloop_call_nothing;
 
-/* Of a thing that is thrown away for each message the last one is kept for the next: calls that
- * are over and that nobody holds any more, and the exception that carries a result. They never
- * die, which costs most. They have no lock, and checkers of memory would miss them. */
-#if CLOOP_DEBUG || defined(Py_GIL_DISABLED) || defined(Py_REF_DEBUG)
-#define CLOOP_CALL_KEEPS 0
-#else
-#define CLOOP_CALL_KEEPS 1
-#endif
+/* A call is made for each message: those that are over, and that nobody holds any more, are kept for the next
+ * ones. They never die, which costs most. They have no lock. */
 #define CLOOP_CALL_SPARES 4
 static PyObject *cloop_call_spares[CLOOP_CALL_SPARES];
 static int cloop_call_spare_count;
@@ -50,56 +42,9 @@ static void cloop_call_refuse_stop(void) {
 }
 
 static int cloop_call_step(PyObject *self, PyObject **result) {
-  int status = cloop_call_advance(self, result);
+  int status = cloop_call_own_advance(self, result);
   if (status == PYGEN_ERROR && PyErr_ExceptionMatches(PyExc_StopIteration)) cloop_call_refuse_stop();
   return status;
-}
-
-static PySendResult cloop_call_send(PyObject *self, PyObject *Py_UNUSED(value), PyObject **result) {
-  *result = NULL; /* what it must be with PYGEN_ERROR: a debug build of CPython asserts that */
-  return (PySendResult)cloop_call_step(self, result);
-}
-
-/* Raises StopIteration(value), but without the tuple. */
-#if PY_VERSION_HEX >= 0x030C0000
-static PyStopIterationObject *cloop_call_kept_stop;
-
-static int cloop_call_is_fresh(PyStopIterationObject *stop) {
-  return Py_REFCNT(stop) == 1 && stop->traceback == NULL && stop->context == NULL && stop->cause == NULL &&
-         !stop->suppress_context && stop->dict == NULL && stop->notes == NULL &&
-         stop->args == cloop_call_nothing;
-}
-
-static void cloop_call_stop(PyObject *value) {
-  PyTypeObject *type = (PyTypeObject *)PyExc_StopIteration;
-  PyStopIterationObject *stop = cloop_call_kept_stop;
-  cloop_call_kept_stop = NULL;
-  if (stop != NULL && !cloop_call_is_fresh(stop)) Py_CLEAR(stop);
-  if (stop == NULL) stop = (PyStopIterationObject *)type->tp_new(type, cloop_call_nothing, NULL);
-  if (stop == NULL) return;
-  Py_XSETREF(stop->value, Py_NewRef(value));
-  if (CLOOP_CALL_KEEPS && cloop_call_kept_stop == NULL)
-    cloop_call_kept_stop = (PyStopIterationObject *)Py_NewRef((PyObject *)stop);
-  PyErr_SetRaisedException((PyObject *)stop);
-}
-
-/* The result has been taken: it shall not live longer for us. */
-static inline void cloop_call_forget_value(void) {
-  if (cloop_call_kept_stop != NULL && cloop_call_kept_stop->value != NULL && Py_REFCNT(cloop_call_kept_stop) == 1)
-    Py_CLEAR(cloop_call_kept_stop->value);
-}
-#else
-static void cloop_call_stop(PyObject *value) { PyErr_SetObject(PyExc_StopIteration, value); }
-static inline void cloop_call_forget_value(void) {}
-#endif
-
-static PyObject *cloop_call_next(PyObject *self) {
-  PyObject *result = NULL;
-  int status = cloop_call_step(self, &result);
-  if (status == PYGEN_NEXT || status == PYGEN_ERROR) return result;
-  if (result != Py_None) cloop_call_stop(result);
-  Py_DECREF(result);
-  return NULL;
 }
 
 /* Whether it was finalized, which is done once, or the collector is about to clear it as garbage. Its
@@ -153,13 +98,13 @@ static void cloop_call_dealloc(PyObject *self) {
   int empty;
   if (cloop_has_weakrefs(self)) {
     /* Who watches it is to hear of its end. */
-    cloop_call_forget_value();
+    cloop_forget_result();
     cloop_call_end(self);
     return;
   }
   Py_SET_REFCNT(self, 1);
   empty = cloop_call_empty(self);
-  cloop_call_forget_value();
+  cloop_forget_result();
   if (Py_REFCNT(self) > 1) {
     /* Somebody has found it, by way of the collector. */
     Py_SET_REFCNT(self, Py_REFCNT(self) - 1);
@@ -216,15 +161,12 @@ static inline int cloop_call_has_attributes(PyObject *transport) {
 
 static void cloop_call_set_up(PyTypeObject *type, int (*advance)(PyObject *, PyObject **),
                               int (*empty)(PyObject *), void (*finalize)(PyObject *)) {
-  cloop_call_advance = advance;
+  cloop_call_own_advance = advance;
   cloop_call_empty = empty;
-  cloop_call_nothing = PyTuple_New(0);
   cloop_call_plain_dealloc = type->tp_dealloc;
-  type->tp_dealloc = CLOOP_CALL_KEEPS ? cloop_call_dealloc : cloop_call_end;
+  type->tp_dealloc = CLOOP_KEEPS_SPARES ? cloop_call_dealloc : cloop_call_end;
   type->tp_finalize = finalize;
-  type->tp_iternext = cloop_call_next;
-  type->tp_as_async->am_send = cloop_call_send;
-  PyType_Modified(type);
+  cloop_call_install(type, cloop_call_step);
 }
 
 #endif

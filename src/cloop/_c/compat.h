@@ -78,7 +78,10 @@ static inline PyObject *cloop_send(PyObject *coro, int *status) {
 
 /* The same, raising an exception where it waits. */
 static inline PyObject *cloop_throw(PyObject *coro, PyObject *exception, int *status) {
-  PyObject *result = PyObject_CallMethod(coro, "throw", "O", exception);
+  static PyObject *name;
+  PyObject *result = NULL;
+  if (name == NULL) name = PyUnicode_InternFromString("throw");
+  if (name != NULL) result = PyObject_CallMethodOneArg(coro, name, exception);
   *status = PYGEN_NEXT;
   if (result == NULL) {
     *status = PYGEN_ERROR;

@@ -19,6 +19,7 @@ class FutureIter(Generator[Any, None, Any]):
         typ: type[BaseException] | BaseException,
         val: object = None,
         tb: TracebackType | None = None,
+        /,
     ) -> Any: ...
     def close(self) -> None: ...
 

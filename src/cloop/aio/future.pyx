@@ -5,7 +5,6 @@ Derived in its rules and messages from CPython's asyncio/futures.py and Modules/
 """
 
 import types
-import warnings
 from reprlib import recursive_repr
 from asyncio import base_futures, events, exceptions, futures
 
@@ -13,6 +12,9 @@ cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport (
+    PYGEN_ERROR,
+    PYGEN_NEXT,
+    PYGEN_RETURN,
     PY_VERSION_HEX,
     Py_DECREF,
     cloop_drop_instance_dict,
@@ -24,6 +26,7 @@ from cloop.core.handle cimport caller_stack, new_handle, report
 from cloop.core.snapshot cimport call_one_with, context_of, take_snapshot
 
 from cloop.aio.model import wraps_stop_iteration
+from cloop.aio.thrown import exception_of
 
 cdef extern from *:
     """
@@ -32,6 +35,26 @@ cdef extern from *:
     """
     void install_free_list "futures_install"(PyTypeObject *type)
     long live "futures_live"
+
+ctypedef int (*advance_t)(object self, PyObject **result) except PYGEN_ERROR
+ctypedef NoResult (*release_t)(object self) except NoResult.EXC
+ctypedef object (*other_t)(object self, object args)
+
+cdef extern from "awaitable.h":
+    """
+    CLOOP_AWAITABLE(future_iter)
+    CLOOP_THROWS(future_iter)
+    """
+    void install_awaitable "future_iter_install"(PyTypeObject *type, advance_t advance)
+    int install_throw "future_iter_install_throw"(
+        PyTypeObject *type, release_t release, other_t other) except -1
+    void forget_result "cloop_forget_result"()
+
+cdef extern from *:
+    PyObject *Py_NewRef(object o)
+    # Unlike `raise` this adds no frame of Cython's, which costs more than all else.
+    void set_exception "PyErr_SetObject"(object type, object exception)
+    int set_traceback "PyException_SetTraceback"(object exception, object traceback) except -1
 
 cdef extern from "dictless.h":
     void make_dictless "cloop_make_dictless"(PyTypeObject *type)
@@ -67,48 +90,22 @@ cdef class FutureIter:
     def __await__(self):
         return self
 
+    def __dealloc__(self):
+        forget_result()
+
+    # The interpreter calls advance().
     def __next__(self):
-        cdef Future future = self.future
-        if future is None:
-            raise StopIteration
-        if future.state == PENDING:
-            if not future.blocking:
-                future.blocking = True
-                return future
-            raise RuntimeError("await wasn't used with future")
-        if PY_VERSION_HEX < 0x030E0000:  # from then on it tells the outcome again
-            self.future = None
-        if future.state != FINISHED or future.exception_ is not None:
-            exception = future.outcome()
-            raise exception
-        result = future.result_
-        if result is None:
-            raise StopIteration
-        raise StopIteration(result)
+        cdef PyObject *result = NULL
+        cdef int status = advance(self, &result)
+        value = <object>result
+        Py_DECREF(result)
+        if status == PYGEN_NEXT:
+            return value
+        raise StopIteration if value is None else StopIteration(value)
 
     def send(self, value):
         """Resume; the value is ignored, as futures have no use for it."""
         return self.__next__()
-
-    def throw(self, typ, val=None, tb=None):
-        """Raise an exception where the await waits."""
-        if PY_VERSION_HEX >= 0x030C0000 and (val is not None or tb is not None):
-            warnings.warn("the (type, exc, tb) signature of throw() is deprecated, "
-                          "use the single-arg signature instead.", DeprecationWarning, stacklevel=1)
-        if tb is not None and not isinstance(tb, types.TracebackType):
-            raise TypeError("throw() third argument must be a traceback")
-        if isinstance(typ, type) and issubclass(typ, BaseException):
-            exception = val if isinstance(val, typ) else (
-                typ() if val is None else typ(*val) if isinstance(val, tuple) else typ(val))
-        elif isinstance(typ, BaseException):
-            if val is not None:
-                raise TypeError("instance exception may not have a separate value")
-            exception = typ
-        else:
-            raise TypeError("exceptions must be classes deriving BaseException or instances "
-                            f"of such a class, not {type(typ).__name__}")
-        self.let_go()
-        raise exception if tb is None else exception.with_traceback(tb)
 
     def close(self):
         """End the iteration."""
@@ -120,6 +117,48 @@ cdef class FutureIter:
         if future is not None and future.state == PENDING:
             future.abandon()
         return NoResult.OK
+
+
+cdef int advance(FutureIter self, PyObject **result) except PYGEN_ERROR:
+    """How far the await has come; awaitable.h says what is returned."""
+    cdef Future future = self.future
+    if future is None:
+        return returned(None, result)
+    if future.state == PENDING:
+        if future.blocking:
+            raise RuntimeError("await wasn't used with future")
+        future.blocking = True
+        result[0] = Py_NewRef(future)
+        return PYGEN_NEXT
+    if PY_VERSION_HEX < 0x030E0000:  # from then on it tells the outcome again
+        self.future = None
+    if future.state != FINISHED or future.exception_ is not None:
+        exception = future.outcome()
+        set_exception(type(exception), exception)
+        return PYGEN_ERROR
+    return returned(future.result_, result)
+
+
+cdef inline int returned(object value, PyObject **result) noexcept:
+    result[0] = Py_NewRef(value)
+    return PYGEN_RETURN
+
+
+install_awaitable(<PyTypeObject *>FutureIter, <advance_t>advance)
+
+
+cdef object thrown(FutureIter self, tuple args):
+    """throw() with other arguments than one exception: raises."""
+    exception = exception_of(*args)
+    self.let_go()
+    raise exception
+
+
+cdef NoResult let_go(FutureIter self) except NoResult.EXC:
+    return self.let_go()
+
+
+install_throw(<PyTypeObject *>FutureIter, <release_t>let_go, <other_t>thrown)
 
 
 cdef FutureIter new_iter(Future future):
@@ -230,7 +269,8 @@ cdef class Future:
             return None
         self.log_traceback = False
         # The traceback as it was when the exception was set: each raise here adds to it.
-        return self.exception_.with_traceback(self.exception_tb)
+        set_traceback(self.exception_, self.exception_tb)
+        return self.exception_
 
     cdef object make_cancelled_error(self):
         exception = self.cancelled_exc
