@@ -17,7 +17,18 @@ class Value:
 
 def results():
     """Values that StopIteration, which carries them, treats specially, and others."""
-    return [7, None, "value", (1, 2), (), ((1,),), StopIteration(3), KeyError("value"), KeyError, StopIteration]
+    return [
+        7,
+        None,
+        "value",
+        (1, 2),
+        (),
+        ((1,),),
+        StopIteration(3),
+        KeyError("value"),
+        KeyError,
+        StopIteration,
+    ]
 
 
 def test_each_result_comes_as_it_is(loop, run):
@@ -147,7 +158,7 @@ def test_an_exception_that_is_there_already(loop, run):
 
 def thrown(iterator, *arguments):
     """What throw() raises."""
-    with pytest.raises(BaseException) as caught:  # noqa: PT011
+    with pytest.raises(BaseException) as caught:
         iterator.throw(*arguments)
     return caught.value
 
