@@ -83,7 +83,7 @@ def test_what_carried_one_result_carries_no_trace_of_it_to_the_next(loop, run):
 def test_a_result_lives_no_longer_than_who_has_it(loop, run):
     async def main():
         future = loop.create_future()
-        loop.call_soon(lambda: future.set_result(Value()))
+        loop.call_soon(lambda to_end: to_end.set_result(Value()), future)
         watched = weakref.ref(await future)
         del future
         return watched

@@ -11,8 +11,8 @@ from types import TracebackType
 def exception_of(*args: object) -> BaseException:
     """The exception that throw(*args) raises.
 
-    `args` are one exception, or as the deprecated signature has it a type, a value and a traceback. TypeError for
-    others.
+    `args` are one exception, or as the deprecated signature has it a type, a value and a traceback. TypeError
+    for others.
     """
     if not 0 < len(args) <= 3:
         bound = "at most 3 arguments" if args else "at least 1 argument"
