@@ -9,7 +9,7 @@ Tasks of other loops go into the set as ever.
 
 import sys
 import weakref
-from asyncio import tasks
+from asyncio import events, tasks
 
 from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError
 from cpython.object cimport PyObject
@@ -32,6 +32,12 @@ cdef extern from *:
     """
     int set_known(object d, object key, object value, Py_hash_t hash) except -1
 
+cdef extern from "current_task.h":
+    Py_ssize_t find_in_state "cloop_find_in_state"(object loop, object task)
+    bint runs_here "cloop_runs_here"(Py_ssize_t offset, object loop)
+    PyObject *task_in_state "cloop_task_in_state"(Py_ssize_t offset)
+    void set_task_in_state "cloop_set_task_in_state"(Py_ssize_t offset, PyObject *task)
+
 # 3.14 moved the current task from a dict of the module into the thread's state.
 cdef bint in_thread_state = PY_VERSION_HEX >= 0x030E0000
 cdef dict current_tasks = {} if in_thread_state else tasks._current_tasks
@@ -42,9 +48,43 @@ cdef object enter_foreign = tasks._enter_task
 loops = weakref.WeakSet()
 
 
+class Probe:
+    """Something that nobody else has, to see where it goes."""
+
+
+def place_in_state():
+    """The offset of the running loop and its current task in the thread's state; 0 if it is not known."""
+    cdef Py_ssize_t offset = 0
+    if not in_thread_state:
+        return 0
+    running = events._get_running_loop()
+    loop, task = Probe(), Probe()
+    events._set_running_loop(loop)
+    before = swap_in_thread_state(loop, task)
+    try:
+        offset = find_in_state(loop, task)
+        for other in (None, Probe(), task):
+            swap_in_thread_state(loop, other)
+            if offset and task_in_state(offset) != (NULL if other is None else <PyObject *>other):
+                offset = 0
+    finally:
+        swap_in_thread_state(loop, before)
+        events._set_running_loop(running)
+    return offset
+
+
+cdef Py_ssize_t place = place_in_state()
+
+
 cdef NoResult enter_task(Reactor loop, object task) except NoResult.EXC:
     cdef PyObject *other
-    if in_thread_state:
+    if place and runs_here(place, loop):
+        other = task_in_state(place)
+        if loop.current is None and other != NULL:
+            raise RuntimeError(f"Cannot enter into task {task!r} while another task "
+                               f"{<object>other!r} is being executed.")
+        set_task_in_state(place, <PyObject *>task)
+    elif in_thread_state:
         other_task = swap_in_thread_state(loop, task)
         if loop.current is None and other_task is not None:
             swap_in_thread_state(loop, other_task)
@@ -63,7 +103,9 @@ cdef NoResult enter_task(Reactor loop, object task) except NoResult.EXC:
 
 cdef NoResult leave_task(Reactor loop) except NoResult.EXC:
     loop.current = None
-    if in_thread_state:
+    if place and runs_here(place, loop):
+        set_task_in_state(place, NULL)
+    elif in_thread_state:
         swap_in_thread_state(loop, None)
     elif PyDict_GetItemWithError(current_tasks, loop) != NULL:
         PyDict_DelItem(current_tasks, loop)
@@ -115,10 +157,6 @@ class ScheduledTasks(set):
 
     def __contains__(self, reference):
         return set.__contains__(self, reference) or reference in live_references()
-
-
-class Probe:
-    """Something to register as a task, to see where it goes."""
 
 
 def set_of_tasks():
