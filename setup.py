@@ -19,6 +19,7 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 
@@ -180,6 +181,24 @@ def bench_programs() -> list[Extension]:
     ]
 
 
+class BuildExt(build_ext):
+    """Mend what Cython 3.3 compiles a list comprehension to.
+
+    Where there is no memory for the list to grow, the item that could not be appended loses a reference in the
+    function that appends, and another one where that has failed; see https://github.com/cython/cython/pull/7748.
+    """
+
+    FAULT = "int result = PyList_Append(list, x);\n    Py_DECREF(x);"
+    MENDED = "int result = PyList_Append(list, x);\n    if (likely(result == 0)) Py_DECREF(x);"
+
+    def build_extension(self, ext):
+        for source in map(Path, ext.sources):
+            # Those that Cython has made.
+            if source.is_relative_to("build") and self.FAULT in (text := source.read_text("utf-8")):
+                source.write_text(text.replace(self.FAULT, self.MENDED), "utf-8")
+        super().build_extension(ext)
+
+
 class BuildPy(build_py):
     """Leave out the .py sources that were compiled, and bench/'s tests.
 
@@ -196,7 +215,7 @@ class BuildPy(build_py):
 # The workers of cythonize may import this file as a module of another name.
 if __name__ == "__main__":
     setup(
-        cmdclass={"build_py": BuildPy},
+        cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
         # bench/ goes along, for `python -m cloop bench`: under a name that nobody else has.
         package_dir={"": "src", "cloop_bench": "bench"},
         packages=[*find_packages("src"), "cloop_bench", "cloop_bench.echo"],

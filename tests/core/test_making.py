@@ -115,6 +115,15 @@ for debug in (False, True):
 print("whole")
 """
 
+A_LIST_THAT_GROWS = """
+from cloop.api.spawn import Order
+items = [bytes([letter]) * 30 for letter in range(65, 90)]
+counts = [sys.getrefcount(item) for item in items]
+fail_each(lambda: Order(items, None, False, None, {}), lambda order: None, 60)
+assert [sys.getrefcount(item) for item in items] == counts
+print("whole")
+"""
+
 
 def run_child(program: str, name: str) -> str:
     """What a child prints; it must not crash."""
@@ -141,6 +150,13 @@ def test_a_loop_without_memory():
 @needs_testcapi
 def test_an_accepted_connection_without_memory():
     assert run_child(NO_MEMORY + AN_ACCEPTED_CONNECTION, "cloop") == "whole"
+
+
+@needs_testcapi
+def test_a_list_without_memory_to_grow():
+    """What could not be appended loses no reference too many."""
+    pytest.importorskip("cloop.api.spawn")
+    assert run_child(NO_MEMORY + A_LIST_THAT_GROWS, "cloop") == "whole"
 
 
 # ---- What is being made

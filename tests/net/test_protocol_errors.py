@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import run_for, settle, wait_until
 
+from .pipes import read_pipe
 from .protocols import Recorder, connected, read_all, with_raw_peer
 from .tls import server_context, with_tls_peer
 
@@ -77,6 +78,25 @@ def test_no_protocol_any_more(run, reports, over_tls):
     assert errors == [
         f"'NoneType' object has no attribute '{name}'" for name in ("data_received", "connection_lost")
     ]
+
+
+def test_no_protocol_any_more_at_a_pipe(run, reports):
+    """What comes is reported as an error, and reading goes on."""
+
+    async def main():
+        async with read_pipe() as (protocol, writer):
+            transport = protocol.transport
+            transport.set_protocol(None)
+            writer.write(b"lost")
+            await wait_until(lambda: len(reports) == 1)
+            transport.set_protocol(protocol)
+            writer.write(b"kept")
+            await protocol.wait_for_data(4)
+            return bytes(protocol.data)
+
+    assert run(main()) == b"kept"
+    (context,) = reports.take()
+    assert str(context["exception"]) == "'NoneType' object has no attribute 'data_received'"
 
 
 class OwnErrors(Recorder, asyncio.BufferedProtocol):

@@ -266,7 +266,7 @@ cdef class ReadPipeTransport(PipeTransport):
 
     cdef NoResult use_protocol(self, object protocol) except NoResult.EXC:
         self.protocol = protocol
-        self.sink = None if protocol is None else BytesSink()
+        self.sink = BytesSink()
         return NoResult.OK
 
     cdef ssize_t read_some(self, char *memory, size_t size) noexcept:
