@@ -66,14 +66,25 @@ def allow_only(function, allowed):
     return guarded
 
 
-def is_own_child(pid: object, *rest: object) -> bool:
-    """Whether a process is a child of this one."""
+def state_and_parent(pid: object) -> tuple[str, int]:
+    """The state of a process, and its parent; "" where there is none."""
     try:
         with open(f"/proc/{int(pid)}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
     except (OSError, ValueError, TypeError, OverflowError):
-        return False
-    return int(pid) > 1 and int(fields[1]) == os.getpid()
+        return "", 0
+    return fields[0], int(fields[1])
+
+
+def is_own_child(pid: object, *rest: object) -> bool:
+    """Whether a process is a child of this one."""
+    state, parent = state_and_parent(pid)
+    return state != "" and int(pid) > 1 and parent == os.getpid()
+
+
+def is_over(pid: object) -> bool:
+    """Whether a process is a child of this one that has ended, and waits to be reaped."""
+    return is_own_child(pid) and state_and_parent(pid)[0] == "Z"
 
 
 def is_harmless_name(host: object, *rest: object, **options: object) -> bool:
@@ -93,8 +104,8 @@ def set_up(sanitized: bool) -> None:
     # A number that stands for a process may be any: -1 is all of them.
     os.kill = allow_only(os.kill, is_own_child)
     os.killpg = allow_only(os.killpg, lambda pgid, signum: False)
-    # The same number waits for any child, also one that does not end.
-    os.waitpid = allow_only(os.waitpid, lambda pid, options: options & os.WNOHANG or is_own_child(pid))
+    # To wait for a child that does not end, or for any.
+    os.waitpid = allow_only(os.waitpid, lambda pid, options: options & os.WNOHANG or is_over(pid))
     signal.pidfd_send_signal = allow_only(signal.pidfd_send_signal, lambda *args: False)
     signal.signal = allow_only(signal.signal, is_free_signal)
     signal.setitimer = allow_only(signal.setitimer, lambda *args: False)
