@@ -184,8 +184,9 @@ def bench_programs() -> list[Extension]:
 class BuildExt(build_ext):
     """Mend what Cython 3.3 compiles a list comprehension to.
 
-    Where there is no memory for the list to grow, the item that could not be appended loses a reference in the
-    function that appends, and another one where that has failed; see https://github.com/cython/cython/pull/7748.
+    Where there is no memory for the list to grow, the item that could not be appended loses a reference in
+    the function that appends, and another one where that has failed; see
+    https://github.com/cython/cython/pull/7748.
     """
 
     FAULT = "int result = PyList_Append(list, x);\n    Py_DECREF(x);"

@@ -36,8 +36,8 @@ cdef class Sender(Flow):
     cdef:
         Scratch scratch
         int conn_lost          # not 0: connection_lost is scheduled; counts writes after that
-        # Nothing waits for that here: others may write to the same file (transports/pipe), or what takes it is
-        # the Sender of another transport (transports/tls).
+        # Nothing waits for the end of the turn: others may write to the same file (transports/pipe), or what
+        # takes it is the Sender of another transport (transports/tls).
         bint never_waits
 
         object pieces          # the queue: None, bytes, or a list of bytes
