@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -271,3 +273,36 @@ def test_enter_and_leave(loop, run):
 
     loop.call_soon(drive)
     run(asyncio.wait(tasks))
+
+
+IMPORTS_IN_A_TASK = """
+import asyncio, gc, sys
+
+async def main():
+    own, loop = asyncio.current_task(), asyncio.get_running_loop()
+    import cloop
+    assert asyncio.current_task() is own and asyncio.get_running_loop() is loop
+    await asyncio.sleep(0)
+    assert asyncio.current_task() is own
+    kept = [each for each in gc.get_objects() if type(each).__name__ == "Probe"]
+    assert not kept, kept
+    return cloop
+
+cloop = asyncio.run(main())
+
+async def again():
+    assert asyncio.current_task() in asyncio.all_tasks()
+
+cloop.run(again())
+try:
+    asyncio.get_running_loop()
+except RuntimeError:
+    print("well")
+"""
+
+
+def test_imported_in_the_middle_of_a_task():
+    """Where the current task is kept is found out by the import, and left as it was."""
+    program = [sys.executable, "-c", IMPORTS_IN_A_TASK]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("well\n", "")
