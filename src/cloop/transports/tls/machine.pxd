@@ -63,6 +63,7 @@ cdef class TlsMachine(Sink):
     cdef:
         Reactor loop
         Records records        # the engine, and the transport below
+        bint counted           # its arguments were right, so that it is among those that live
         State state
         Known known
 

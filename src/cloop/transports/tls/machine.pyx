@@ -69,6 +69,7 @@ cdef class TlsMachine(Sink):
                   bint server_side, server_hostname, bint call_connection_made, handshake_timeout,
                   shutdown_timeout):
         global live
+        self.counted = True
         if CLOOP_DEBUG:
             live += 1
         # Nobody needs to be warned of what was never made.
@@ -92,7 +93,7 @@ cdef class TlsMachine(Sink):
 
     def __dealloc__(self):
         global live
-        if CLOOP_DEBUG:
+        if CLOOP_DEBUG and self.counted:
             live -= 1
 
     cdef NoResult use_sink(self, object protocol) except NoResult.EXC:
@@ -454,8 +455,7 @@ cdef class TlsMachine(Sink):
         return self.shut_down()
 
     cdef NoResult shut_down(self) except NoResult.EXC:
-        cdef bint done = self.ended
-        cdef bint failed = False
+        cdef bint done = self.ended, failed = False
         try:
             done = done or self.records.engine.shut_down()
         except SSLError as exc:
