@@ -24,7 +24,7 @@ def future_add_to_awaited_by(fut, waiter, /):
     cdef Future future
     if not isinstance(fut, Future):
         add_foreign(fut, waiter)
-    elif isinstance(waiter, (Future, asyncio_future)):
+    elif isinstance(waiter, Future) or isinstance(waiter, asyncio_future):
         future = <Future>fut
         known = future.awaited_by
         if known is None:

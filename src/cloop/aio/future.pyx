@@ -563,7 +563,7 @@ cdef object awaiter(object entry):
     if not own and getattr(entry[0], "__name__", None) not in WAKEUPS:
         return None
     owner = getattr(owner, "awaiting", owner)
-    return owner if isinstance(owner, (Future, asyncio_future)) else None
+    return owner if isinstance(owner, Future) or isinstance(owner, asyncio_future) else None
 
 
 cdef object default_loop():

@@ -114,7 +114,7 @@ cdef class Order:
 
     def __init__(self, args, executable, bint shell, cwd, env):
         cdef bytes program
-        if isinstance(args, (str, bytes, os.PathLike)):
+        if isinstance(args, (str, bytes)) or isinstance(args, os.PathLike):
             if shell and isinstance(args, os.PathLike):
                 raise TypeError("path-like args is not allowed when shell is true")
             self.args = [args]
