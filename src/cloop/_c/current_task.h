@@ -1,10 +1,13 @@
 /* Where the interpreter keeps the task that runs in a thread (3.14 and later).
  *
  * There the running loop and its current task are two words of the thread's state, behind what the public header
- * describes, and asyncio's own C task writes the second one itself. To others there is a function of Python's,
- * `_swap_current_task`; to call it costs 12 % of a task switch. So we look for the words: the
- * function is given two objects that nobody else has, and they must be found side by side; then the second
- * word must follow what the function is told. Where it does not, the function is called each time. */
+ * describes, and asyncio's own C task writes the second one itself. Everybody else is given a Python function,
+ * `_swap_current_task`. To write the word instead takes 2 % off a task switch (3,648 instructions and 3,574 for
+ * one `await asyncio.sleep(0)`, CPython 3.14).
+ *
+ * The words are found by looking: the function is given two objects that nobody else has, and they must stand
+ * side by side in the state; then the second word must follow what the function is told. Otherwise the
+ * function is called each time. */
 #ifndef CLOOP_CURRENT_TASK_H
 #define CLOOP_CURRENT_TASK_H
 

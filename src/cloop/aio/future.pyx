@@ -93,7 +93,7 @@ cdef class FutureIter:
     def __dealloc__(self):
         forget_result()
 
-    # The interpreter calls advance().
+    # For who calls it by name: the interpreter and C have advance().
     def __next__(self):
         cdef PyObject *result = NULL
         cdef int status = advance(self, &result)

@@ -59,9 +59,10 @@ def place_in_state():
         return 0
     running = events._get_running_loop()
     loop, task = Probe(), Probe()
-    events._set_running_loop(loop)
-    before = swap_in_thread_state(loop, task)
+    before = None
     try:
+        events._set_running_loop(loop)
+        before = swap_in_thread_state(loop, task)
         offset = find_in_state(loop, task)
         for other in (None, Probe(), task):
             swap_in_thread_state(loop, other)
