@@ -76,19 +76,21 @@ MODULES = {
 
 @dataclass(frozen=True)
 class Rate:
-    """What wrk saw, the server's CPU time per request, and what its memory grew by meanwhile."""
+    """What wrk saw, the server's CPU time per request and its parts, and what its memory grew by meanwhile."""
 
     requests_per_s: float
     p50_us: float
     p99_us: float
     errors: int
     cpu_us: float
+    user_us: float
+    system_us: float
     rss_growth_kib: float
     threads: int | None  # that have run the endpoint, from the server's start on
 
 
 # The columns of the table that show a median as it is, and their decimals.
-COLUMNS = {"p50_us": 0, "p99_us": 0, "cpu_us": 1, "rss_growth_kib": 0}
+COLUMNS = {"user_us": 1, "system_us": 1, "p50_us": 0, "p99_us": 0, "rss_growth_kib": 0}
 THREADS = {"threads": 0}
 
 
@@ -150,34 +152,40 @@ def measure(args: argparse.Namespace, server: str, servers: dict[str, tuple[int,
     before, rss_before = usage_of(pid), rss_bytes(pid)
     text = wrk(args, port, args.seconds)
     used, rss_growth = usage_of(pid) - before, rss_bytes(pid) - rss_before
-    requests = int(found(r"(\d+) requests in", text)[1])
+    requests = max(int(found(r"(\d+) requests in", text)[1]), 1)
     return Rate(
         requests_per_s=float(found(r"Requests/sec:\s+([\d.]+)", text)[1]),
         p50_us=percentile_us(50, text),
         p99_us=percentile_us(99, text),
         errors=count_errors(text),
-        cpu_us=used.cpu_us / max(requests, 1),
+        cpu_us=used.cpu_us / requests,
+        user_us=used.user_us / requests,
+        system_us=used.system_us / requests,
         rss_growth_kib=rss_growth / 1024,
         threads=threads_of(args, port) if server == "fastapi" else None,
     )
 
 
 def rate_table(server: str, rates: dict[str, list[Rate]]) -> str:
-    """A row a loop: its rate, over the best peer's, the medians of the other figures, all the errors."""
+    """A row a loop: its rate and its CPU time a request, each over the best peer's, the medians of the other
+    figures, all the errors."""
     by_loop = {loop: [rate.requests_per_s for rate in measured] for loop, measured in rates.items()}
+    costs = {loop: [rate.cpu_us for rate in measured] for loop, measured in rates.items()}
     peers = [loop for loop in rates if loop != CLOOP]
     columns = COLUMNS | (THREADS if server.startswith("fastapi") else {})
     rows = []
     for loop, measured in rates.items():
-        median = statistics.median(by_loop[loop]) if measured else None
-        row = [loop, number(median), number(against_peers(by_loop, loop, peers), 2)]
+        row = [loop, number(statistics.median(by_loop[loop]) if measured else None)]
+        row.append(number(against_peers(by_loop, loop, peers), 2))
+        row.append(number(statistics.median(costs[loop]) if measured else None, 1))
+        row.append(number(against_peers(costs, loop, peers, best=max), 2))
         for part, digits in columns.items():
             values = [getattr(rate, part) for rate in measured]
             row.append(number(statistics.median(values) if values else None, digits))
         row.append(number(sum(rate.errors for rate in measured) if measured else None))
         rows.append(row)
     titles = [column.replace("_", " ") for column in columns]
-    return render([server, "requests/s", "/ best peer", *titles, "errors"], rows)
+    return render([server, "requests/s", "/ best peer", "cpu us", "/ best peer", *titles, "errors"], rows)
 
 
 def parse_args() -> argparse.Namespace:

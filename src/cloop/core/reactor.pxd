@@ -18,9 +18,10 @@ from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport Poller
 
 # In nanoseconds: what is left for the end of a turn is done as soon as the entry has run in which the
-# first of it has waited for so long.
+# first of it has waited for so long. Writes that leave one by one, between pieces of Python, wake the
+# peer for each: with a limit of 0.2 ms a request of 64 connections to aiohttp takes 13 % more CPU time.
 cdef enum:
-    LONGEST_WAIT = 200000
+    LONGEST_WAIT = 1000000
 
 # What becomes of a loop.
 cdef enum:
