@@ -76,7 +76,7 @@ MODULES = {
 
 @dataclass(frozen=True)
 class Rate:
-    """What wrk saw, the server's CPU time per request and its parts, and what its memory grew by meanwhile."""
+    """What wrk saw, the server's CPU time per request and its parts, and its memory's growth meanwhile."""
 
     requests_per_s: float
     p50_us: float
