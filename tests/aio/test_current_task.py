@@ -288,7 +288,8 @@ async def main():
     assert not kept, kept
     return cloop
 
-cloop = asyncio.run(main())
+# A slow import would be reported in debug mode.
+cloop = asyncio.run(main(), debug=False)
 
 async def again():
     assert asyncio.current_task() in asyncio.all_tasks()

@@ -191,14 +191,16 @@ def test_it_leaves_before_whatever_is_asked(run, ask):
 @pytest.mark.parametrize(
     ("limits", "sizes", "left"),
     [
-        ({}, [30_000, 30_000], 0),
-        ({}, [30_000, 30_000, 10_000], 70_000),
+        ({}, [15_000] * 4, 0),
+        ({}, [15_000] * 5, 75_000),
+        ({}, [30_000], 30_000),
         ({"high": 100}, [50, 50], 0),
         ({"high": 100}, [50, 50, 1], 101),
     ],
 )
 def test_much_does_not_wait(run, impl, limits, sizes, left):
-    """More than 64 KiB, or than the high mark: whether the protocol is paused is known at once."""
+    """More than 64 KiB, or than the high mark, when it is known at once whether the protocol is paused;
+    and a single write of more than 16 KiB."""
     seen = []
 
     async def main():

@@ -22,8 +22,9 @@ from cloop.transports.scratch cimport bytes_memory, copy_out, new_bytes, stolen
 cdef enum:
     # More than this does not wait for the end of the turn.
     MOST_WAITING = 65536
-    # Memory that is larger is not copied in order to wait.
-    MOST_COPIED = 16384
+    # What is larger by itself does not wait at all: it need not be copied, and a receiver's spare object
+    # that is sent back is free again.
+    LARGE = 16384
     # Many small pieces are sent until so much is gone, which a peer may take as fast as we send; then it
     # is the turn of other connections.
     WRITE_BUDGET = 262144
@@ -70,7 +71,7 @@ cdef class Sender(Flow):
         self.make_room()
         if self.queued:
             return self.put_behind(whole, start, size)
-        if self.may_wait() and (whole is not None or size <= MOST_COPIED):
+        if size <= LARGE and self.may_wait():
             self.wait_for_end()
             return self.put_behind(whole, start, size)
         sent = self.send_memory(start, min(size, <Py_ssize_t>MAX_OFFER))

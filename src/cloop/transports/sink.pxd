@@ -18,7 +18,7 @@ A BytesSink receives a message into the shared memory, and makes a bytes object 
 guesses the size of what comes next, where nobody knows it, and receives into a spare bytes object at once
 (transports/scratch), which gets its size when that is known: no memory is allocated or copied. If nobody
 has kept the object when the protocol's callback returns, which is the rule, it is the next spare
-one. A protocol that keeps what it gets has its messages copied out again, in objects of their size.
+one. A protocol that has kept one has the next messages copied out again, in objects of their size.
 """
 
 cimport cython
@@ -56,7 +56,7 @@ cdef class Sink:
 cdef class BytesSink(Sink):
     cdef:
         int level              # of the spare bytes object to receive into; 0: copy out of memory
-        bint keeps             # the protocol keeps what it gets
+        int to_copy            # messages, as the protocol has kept one
 
         void guess(self, Py_ssize_t n) noexcept
         NoResult deliver(self, object protocol, Scratch scratch, PyObject *data,

@@ -17,6 +17,11 @@ cdef extern from *:
     # asyncio does: protocols replace their own methods, and keeping one saves nothing.
     PyObject *call_method "PyObject_CallMethodOneArg"(object self, object name, object argument)
 
+# So many messages are copied out after one that the protocol has kept. Some are kept now and then, as
+# by a write that waits for the end of its turn.
+cdef enum:
+    TO_COPY = 64
+
 cdef str READ_ERROR = "Fatal read error on socket transport"
 
 
@@ -62,11 +67,13 @@ cdef class BytesSink(Sink):
         cdef int level = self.level
         cdef PyObject *spare = NULL
         cdef PyObject *data
-        if not self.keeps:
+        if self.to_copy:
+            self.to_copy -= 1
+        else:
             self.guess(size)
         if level:
             spare = bytes_at(start)
-            if 4 * size >= capacity_of(level) and not self.keeps:
+            if 4 * size >= capacity_of(level) and not self.to_copy:
                 set_size(spare, size)
                 return self.deliver(protocol, scratch, spare, level)
         data = copied(start, size)
@@ -103,7 +110,7 @@ cdef class BytesSink(Sink):
         if level == 0:
             Py_DECREF(data)
         elif not scratch.give(level, data):
-            self.keeps = True
+            self.to_copy = TO_COPY
             self.level = 0
         if result == NULL:
             return NoResult.EXC
