@@ -70,8 +70,12 @@ def test_a_pipe_of_a_killed_child_stays_full(not_before_the_pipes_end, run, comm
 def test_the_protocol_has_been_told_by_then(run):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, recorder = await loop.subprocess_exec(Recorder, "sh", "-c", "exit 2", stdout=None)
-        assert await transport._wait() == 2
+        transport, recorder = await loop.subprocess_exec(Recorder, "sh", "-c", "read line; exit 2", stdout=None)
+        # It ends while somebody waits: of a child that has ended before, asyncio tells the code at once.
+        wait = asyncio.ensure_future(transport._wait())
+        await asyncio.sleep(0)
+        transport.get_pipe_transport(0).close()
+        assert await wait == 2
         assert ("process_exited", 2) in recorder.calls
         await recorder.over
         assert await transport._wait() == 2
