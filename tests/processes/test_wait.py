@@ -70,7 +70,9 @@ def test_a_pipe_of_a_killed_child_stays_full(not_before_the_pipes_end, run, comm
 def test_the_protocol_has_been_told_by_then(run):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, recorder = await loop.subprocess_exec(Recorder, "sh", "-c", "read line; exit 2", stdout=None)
+        transport, recorder = await loop.subprocess_exec(
+            Recorder, "sh", "-c", "read line; exit 2", stdout=None
+        )
         # It ends while somebody waits: of a child that has ended before, asyncio tells the code at once.
         wait = asyncio.ensure_future(transport._wait())
         await asyncio.sleep(0)
