@@ -10,6 +10,7 @@ from asyncio import events, futures, tasks
 
 from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport Future
+from cloop.aio.registry cimport add_awaiter, discard_awaiter
 
 cdef object add_foreign = getattr(futures, "future_add_to_awaited_by", None)
 cdef object discard_foreign = getattr(futures, "future_discard_from_awaited_by", None)
@@ -21,42 +22,39 @@ cdef bint keeps_graph = add_foreign is not None
 
 def future_add_to_awaited_by(fut, waiter, /):
     """Record that `fut` is awaited on by `waiter`. As asyncio.future_add_to_awaited_by."""
-    cdef Future future
-    if not isinstance(fut, Future):
-        add_foreign(fut, waiter)
-    elif isinstance(waiter, Future) or isinstance(waiter, asyncio_future):
-        future = <Future>fut
-        known = future.awaited_by
-        if known is None:
-            future.awaited_by = waiter
-        elif type(known) is set:
-            (<set>known).add(waiter)
-        elif known is not waiter:
-            future.awaited_by = {known, waiter}
+    note(fut, waiter)
 
 
 def future_discard_from_awaited_by(fut, waiter, /):
     """Record that `fut` is no longer awaited on by `waiter`. As asyncio's function of that name."""
-    cdef Future future
-    if not isinstance(fut, Future):
-        discard_foreign(fut, waiter)
-        return
-    future = <Future>fut
-    if type(future.awaited_by) is set:
-        (<set>future.awaited_by).discard(waiter)
-    elif future.awaited_by is waiter:
-        future.awaited_by = None
+    forget(fut, waiter)
+
+
+cdef NoResult note(object future, object waiter) except NoResult.EXC:
+    if not isinstance(future, Future):
+        add_foreign(future, waiter)
+    elif isinstance(waiter, Future) or isinstance(waiter, asyncio_future):
+        add_awaiter(future, waiter)
+    return NoResult.OK
+
+
+cdef NoResult forget(object future, object waiter) except NoResult.EXC:
+    if isinstance(future, Future):
+        discard_awaiter(future, waiter)
+    else:
+        discard_foreign(future, waiter)
+    return NoResult.OK
 
 
 cdef NoResult note_awaited(object future, object waiter) except NoResult.EXC:
     if keeps_graph and waiter is not None:
-        future_add_to_awaited_by(future, waiter)
+        return note(future, waiter)
     return NoResult.OK
 
 
 cdef NoResult forget_awaited(object future, object waiter) except NoResult.EXC:
     if keeps_graph and waiter is not None:
-        future_discard_from_awaited_by(future, waiter)
+        return forget(future, waiter)
     return NoResult.OK
 
 

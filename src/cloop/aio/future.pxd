@@ -4,7 +4,12 @@ Who waits is kept in place while there is one: a task of cloop's as itself with 
 wakes it, or a callback with its context. Only a second one needs a list. When the future is done,
 the one in place enters the ready deque as it is, and nothing is allocated.
 
-A future of a loop that is not cloop's (`reactor` is None) schedules through that loop's call_soon.
+A future of a loop that is not cloop's (`native` is false) schedules through that loop's call_soon.
+
+The fields lie where asyncio's C futures have theirs, as far as somebody looks there from outside
+(_c/asyncio_task.h): `awaited_by`, `state` and the two flags behind it; and Task's first fields come right
+behind these. So their order and number is fixed, and one that is added belongs into a subclass or takes
+another one's place.
 """
 
 cimport cython
@@ -14,10 +19,12 @@ from cloop._c.pyapi cimport NoResult, Py_REFCNT, cloop_has_weakrefs
 from cloop.core.ready cimport run_t
 from cloop.core.reactor cimport Reactor
 
+# The first three as in asyncio, which calls a failed future finished, too.
 cdef enum State:
     PENDING
     CANCELLED
     FINISHED
+    FAILED
 
 # A waiter of cloop's own in the list of further ones.
 @cython.final
@@ -29,7 +36,6 @@ cdef class Waiter:
 cdef class Future:
     cdef:
         object loop               # None only before __init__
-        Reactor reactor           # the same loop where it is cloop's; else None
 
         # The first waiter: with `waiter_run` NULL a callback and its context, else an owner for the
         # ready deque. When the future is done and a callback is here, it waits in the deque.
@@ -38,19 +44,29 @@ cdef class Future:
         run_t waiter_run
         list more                 # further ones: (callback, context) or Waiter; None if none
 
+        # Of a finished future its result, of a failed one its exception, else what cancel() was told.
         object result_
-        object exception_
-        object exception_tb
-        object cancel_message
-        object cancelled_exc      # the CancelledError that ended a task, until somebody takes it
+        # Of a failed future the exception's traceback when it was set, of a cancelled task the
+        # CancelledError that ended it, until somebody takes it; else None.
+        object raised_
         object source_traceback   # a StackSummary of who made it, in debug mode
-        object awaited_by         # the future that awaits it by another way, or a set of such, or None
         dict __dict__
-        object __weakref__
+
+        # Who awaits it: a future or task, or a set of such; NULL if nobody is known to. Only the
+        # functions of asyncio_task.h touch it.
+        object awaited_by
         State state
-        bint log_traceback        # an exception is set and nobody has seen it
-        bint blocking             # it was yielded by an await, and nobody has taken it up
-        bint own_class            # of an extension class of cloop's that no Python class overrides
+        char is_task
+        char awaited_by_is_set
+
+        unsigned char log_traceback   # an exception is set and nobody has seen it
+        unsigned char blocking        # it was yielded by an await, and nobody has taken it up
+        unsigned char native          # the loop is a Reactor whose call_soon is its own
+        unsigned char own_class       # of an extension class that no Python class overrides
+        unsigned char must_cancel     # a task's: the next step raises CancelledError in the coroutine
+        unsigned char log_destroy_pending   # a task's
+        int num_cancels_requested     # a task's
+        object __weakref__
 
         NoResult set_up(self, object loop) except NoResult.EXC
         NoResult forget(self) except NoResult.EXC
@@ -77,6 +93,10 @@ cdef class Future:
         # The exception of a future that is done, as somebody who waits gets it; else None.
         object outcome(self)
         object make_cancelled_error(self)
+
+        # What cancel() was told. A future keeps it while it is pending or cancelled, a task for ever.
+        object cancel_message(self)
+        NoResult set_cancel_message(self, object message) except NoResult.EXC
 
         # Whether it is pending, and nobody but the one who asks has it or has come to wait for it: what is
         # kept for later can be found by way of the collector.

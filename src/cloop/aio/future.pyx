@@ -56,6 +56,11 @@ cdef extern from *:
     void set_exception "PyErr_SetObject"(object type, object exception)
     int set_traceback "PyException_SetTraceback"(object exception, object traceback) except -1
 
+cdef extern from "asyncio_task.h":
+    void init_awaited_by "cloop_init_awaited_by"(object future)
+    PyObject *awaited_by "cloop_awaited_by"(object future)
+    void forget_awaiters "cloop_forget_awaiters"(object future)
+
 cdef extern from "dictless.h":
     void make_dictless "cloop_make_dictless"(PyTypeObject *type)
 
@@ -70,7 +75,7 @@ cdef object get_event_loop = getattr(events, "_get_event_loop", events.get_event
 cdef bint makes_runtime_error = wraps_stop_iteration()
 # The names of tasks' done callbacks, cloop's and asyncio's.
 cdef tuple WAKEUPS = ("task_wakeup", "TaskWakeupMethWrapper")
-cdef tuple STATES = ("PENDING", "CANCELLED", "FINISHED")
+cdef tuple STATES = ("PENDING", "CANCELLED", "FINISHED", "FINISHED")
 
 
 cdef class Waiter:
@@ -132,7 +137,7 @@ cdef int advance(FutureIter self, PyObject **result) except PYGEN_ERROR:
         return PYGEN_NEXT
     if PY_VERSION_HEX < 0x030E0000:  # from then on it tells the outcome again
         self.future = None
-    if future.state != FINISHED or future.exception_ is not None:
+    if future.state != FINISHED:
         exception = future.outcome()
         set_exception(type(exception), exception)
         return PYGEN_ERROR
@@ -174,6 +179,7 @@ cdef class Future:
 
     def __cinit__(self):
         cloop_drop_instance_dict(self)
+        init_awaited_by(self)
 
     def __init__(self, *, loop=None):
         self.set_up(default_loop() if loop is None else loop)
@@ -182,12 +188,10 @@ cdef class Future:
         if self.loop is not None and PY_VERSION_HEX >= 0x030F0000:
             raise RuntimeError(f"{type(self).__name__} object is already initialized")
         self.loop = loop
-        self.reactor = None
-        if isinstance(loop, Reactor) and not (<Reactor>loop).own_call_soon:
-            self.reactor = <Reactor>loop
+        self.native = isinstance(loop, Reactor) and not (<Reactor>loop).own_call_soon
         if self.state != PENDING or self.waiter is not None:
             self.forget()
-        if (self.reactor.debug if self.reactor is not None else loop.get_debug()):
+        if ((<Reactor>loop).debug if self.native else loop.get_debug()):
             self.source_traceback = caller_stack()
         return NoResult.OK
 
@@ -195,8 +199,8 @@ cdef class Future:
         """Back to the state of a new future, for a second __init__."""
         self.state = PENDING
         self.waiter = self.waiter_context = self.more = None
-        self.result_ = self.exception_ = self.exception_tb = None
-        self.cancel_message = self.cancelled_exc = self.source_traceback = self.awaited_by = None
+        self.result_ = self.raised_ = self.source_traceback = None
+        forget_awaiters(self)
         self.log_traceback = self.blocking = False
         return NoResult.OK
 
@@ -207,7 +211,7 @@ cdef class Future:
     cdef NoResult report_not_retrieved(self) except NoResult.EXC:
         self.log_traceback = False
         context = {"message": f"{type(self).__name__} exception was never retrieved",
-                   "exception": self.exception_, "future": self}
+                   "exception": self.result_, "future": self}
         if self.source_traceback:
             context["source_traceback"] = self.source_traceback
         self.loop.call_exception_handler(context)
@@ -245,7 +249,7 @@ cdef class Future:
         """
         if self.state == PENDING:
             raise InvalidStateError("Result is not set.")
-        if self.state == FINISHED and self.exception_ is None:
+        if self.state == FINISHED:
             return self.result_
         exception = self.outcome()
         raise exception
@@ -260,26 +264,34 @@ cdef class Future:
         if self.state == PENDING:
             raise InvalidStateError("Exception is not set.")
         self.log_traceback = False
-        return self.exception_
+        return self.result_ if self.state == FAILED else None
 
     cdef object outcome(self):
         if self.state == CANCELLED:
             return self.make_cancelled_error()
-        if self.exception_ is None:
+        if self.state != FAILED:
             return None
         self.log_traceback = False
         # The traceback as it was when the exception was set: each raise here adds to it.
-        set_traceback(self.exception_, self.exception_tb)
-        return self.exception_
+        set_traceback(self.result_, self.raised_)
+        return self.result_
 
     cdef object make_cancelled_error(self):
-        exception = self.cancelled_exc
+        exception = None
+        if self.state == CANCELLED:
+            exception, self.raised_ = self.raised_, None
         if exception is not None:
-            self.cancelled_exc = None
             return exception
-        if self.cancel_message is None:
-            return CancelledError()
-        return CancelledError(self.cancel_message)
+        message = self.cancel_message()
+        return CancelledError() if message is None else CancelledError(message)
+
+    cdef object cancel_message(self):
+        return self.result_ if self.state == PENDING or self.state == CANCELLED else None
+
+    cdef NoResult set_cancel_message(self, object message) except NoResult.EXC:
+        if self.state == PENDING or self.state == CANCELLED:
+            self.result_ = message
+        return NoResult.OK
 
     def _make_cancelled_error(self):
         return self.make_cancelled_error()
@@ -329,9 +341,9 @@ cdef class Future:
             replacement = RuntimeError(text)
             replacement.__cause__ = replacement.__context__ = exception
             exception = replacement
-        self.exception_ = exception
-        self.exception_tb = exception.__traceback__
-        self.state = FINISHED
+        self.result_ = exception
+        self.raised_ = exception.__traceback__
+        self.state = FAILED
         self.schedule()
         self.log_traceback = True
         return NoResult.OK
@@ -341,7 +353,7 @@ cdef class Future:
         if self.state != PENDING:
             return False
         self.state = CANCELLED
-        self.cancel_message = message
+        self.set_cancel_message(message)
         self.schedule()
         return True
 
@@ -439,24 +451,25 @@ cdef class Future:
     cdef NoResult schedule(self) except NoResult.EXC:
         """Let all waiters run in the next turn, in their order."""
         cdef object owner
+        forget_awaiters(self)
         if self.waiter is None:
             return NoResult.OK
-        if self.more is not None or self.reactor is None:
+        if self.more is not None or not self.native:
             return self.schedule_all()
         if self.waiter_run != NULL:
             owner, self.waiter = self.waiter, None
-            return self.reactor.soon(owner, self.waiter_run)
-        if self.reactor.debug:
+            return (<Reactor>self.loop).soon(owner, self.waiter_run)
+        if (<Reactor>self.loop).debug:
             # With a handle, which knows who scheduled it.
             return self.schedule_all()
-        return self.reactor.soon(self, run_callback)
+        return (<Reactor>self.loop).soon(self, run_callback)
 
     cdef NoResult schedule_all(self) except NoResult.EXC:
         cdef list entries = self.entries()
         self.waiter = self.waiter_context = self.more = None
         for entry in entries:
             if isinstance(entry, Waiter):
-                self.reactor.soon((<Waiter>entry).owner, (<Waiter>entry).run)
+                (<Reactor>self.loop).soon((<Waiter>entry).owner, (<Waiter>entry).run)
             else:
                 self.loop.call_soon(entry[0], self, context=context_of(entry[1]))
         return NoResult.OK
@@ -473,7 +486,7 @@ cdef class Future:
 
     @property
     def _asyncio_future_blocking(self):
-        return self.blocking
+        return <bint>self.blocking
 
     @_asyncio_future_blocking.setter
     def _asyncio_future_blocking(self, value):
@@ -486,7 +499,10 @@ cdef class Future:
     @property
     def _asyncio_awaited_by(self):
         """What waits for this future, as a frozenset of futures; None if nothing does (3.14)."""
-        awaiting = set(self.awaited_by if type(self.awaited_by) is set else [self.awaited_by])
+        cdef PyObject *known = awaited_by(self)
+        awaiting = set()
+        if known != NULL:
+            awaiting.update(<object>known if self.awaited_by_is_set else [<object>known])
         if self.state == PENDING:
             awaiting.update([awaiter(entry) for entry in self.entries()])
         return frozenset(awaiting - {None}) or None
@@ -514,19 +530,19 @@ cdef class Future:
 
     @property
     def _result(self):
-        return self.result_
+        return self.result_ if self.state == FINISHED else None
 
     @property
     def _exception(self):
-        return self.exception_
+        return self.result_ if self.state == FAILED else None
 
     @property
     def _cancel_message(self):
-        return self.cancel_message
+        return self.cancel_message()
 
     @_cancel_message.setter
     def _cancel_message(self, value):
-        self.cancel_message = value
+        self.set_cancel_message(value)
 
     @_cancel_message.deleter
     def _cancel_message(self):
@@ -538,7 +554,7 @@ cdef class Future:
 
     @property
     def _log_traceback(self):
-        return self.log_traceback
+        return <bint>self.log_traceback
 
     @_log_traceback.setter
     def _log_traceback(self, value):
@@ -573,8 +589,7 @@ cdef object default_loop():
 cdef Future new_future(Reactor loop):
     cdef Future self = Future.__new__(Future)
     self.loop = loop
-    if not loop.own_call_soon:
-        self.reactor = loop
+    self.native = not loop.own_call_soon
     if loop.debug:
         self.source_traceback = caller_stack()
     return self

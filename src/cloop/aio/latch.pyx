@@ -37,7 +37,7 @@ cdef bint is_own(object future):
     """Whether a future takes waiters: one of cloop's own, of a loop of cloop's, not done."""
     if type(future) is not Task and type(future) is not Future:
         return False
-    return (<Future>future).reactor is not None and (<Future>future).state == PENDING
+    return (<Future>future).native and (<Future>future).state == PENDING
 
 
 def holds_coroutine(members):
@@ -93,11 +93,11 @@ cdef class Latch:
         self.foreign = []
         self.awaiting = awaiting_task()
         for future in members:
+            note_awaited(future, self.awaiting)
             if is_own(future):
                 self.links.append(link(self, future, run_latch))
             else:
                 future.add_done_callback(self.on_done)
-                note_awaited(future, self.awaiting)
                 self.foreign.append(future)
         cloop_show(self)
 
@@ -141,6 +141,7 @@ cdef class Latch:
         for one in self.links:
             if (<Future>one.child).state == PENDING:
                 (<Future>one.child).remove_waiter(one)
+                forget_awaited(one.child, self.awaiting)
         for future in self.foreign:
             future.remove_done_callback(self.on_done)
             forget_awaited(future, self.awaiting)
@@ -222,7 +223,7 @@ cdef object result_or_exception(object child):
     cdef Future own
     if type(child) is Task or type(child) is Future:
         own = <Future>child
-        if own.state == FINISHED and own.exception_ is None:
+        if own.state == FINISHED:
             return own.result_
     if child.cancelled():
         message = child._cancel_message
@@ -272,11 +273,13 @@ def gather(*coros_or_futures, return_exceptions=False):
             finished = future.done()
             if finished and sees_done:
                 done.append(future)
-            elif is_own(future) and not finished:
+                outer.children.append(future)
+                continue
+            note_awaited(future, outer.awaiting)
+            if is_own(future) and not finished:
                 link(outer, future, run_gather)
             else:
                 future.add_done_callback(outer.on_done)
-                note_awaited(future, outer.awaiting)
         outer.children.append(future)
     for future in done:
         outer.child_done(future)
@@ -332,7 +335,7 @@ cdef NoResult run_outer_done(object owner) except NoResult.EXC:
         self.outer_done(self)
     except BaseException as exc:
         # The inner future's own code.
-        report_failure(self.reactor, self.outer_done, (self,), exc)
+        report_failure(<Reactor>self.loop, self.outer_done, (self,), exc)
     return NoResult.OK
 
 
@@ -347,7 +350,7 @@ def shield(arg):
     outer.awaiting = awaiting_task()
     inner.add_done_callback(outer.on_done)
     note_awaited(inner, outer.awaiting)
-    if outer.reactor is None:
+    if not outer.native:
         outer.add_done_callback(outer.outer_done)
     else:
         outer.add_waiter(outer, run_outer_done)

@@ -5,10 +5,13 @@ from typing import Any
 
 
 class IdleLoop:
-    """Just enough of a loop to ask asyncio's own Future how it behaves."""
+    """Just enough of a loop to ask asyncio's own Future and Task how they behave. Runs nothing."""
 
     def get_debug(self) -> bool:
         return False
+
+    def call_soon(self, *args: object, **keywords: object) -> None:
+        pass
 
 
 def wraps_stop_iteration() -> bool:

@@ -1,21 +1,27 @@
 """The current task and the set of all tasks; registry.pxd is the manual.
 
-asyncio.all_tasks() iterates the standard library's WeakSet of tasks. Adding a task to that from
+From 3.14 on a task is linked into the list of its thread, where asyncio.all_tasks() and debuggers look, as
+a task of asyncio's own class is. Nothing of the standard library is changed for that.
+
+Before, asyncio.all_tasks() iterates the standard library's WeakSet of tasks. Adding a task to that from
 Python costs more than a task switch, and a weak reference with a callback for each task as much
 again. Instead each loop links its tasks into a ring, and the set inside the WeakSet (its `data`)
 becomes one that, when somebody iterates it, also yields weak references to the tasks of the rings.
-Tasks of other loops go into the set as ever.
+Tasks of other loops go into the set as ever. The same is done on a 3.14 whose tasks have another layout than
+the one that cloop knows.
 """
 
 import sys
 import weakref
-from asyncio import events, tasks
+from asyncio import events, futures, tasks
 
 from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError
 from cpython.object cimport PyObject
 
-from cloop._c.pyapi cimport PY_VERSION_HEX, PyWeakref_NewRef
-from cloop.core.ring cimport members_of
+from cloop._c.pyapi cimport PY_VERSION_HEX, PyWeakref_NewRef, PyThreadState_Get
+from cloop.core.ring cimport link_node, members_of
+
+from cloop.aio.model import IdleLoop
 
 cdef extern from *:
     """
@@ -38,11 +44,18 @@ cdef extern from "current_task.h":
     PyObject *task_in_state "cloop_task_in_state"(Py_ssize_t offset)
     void set_task_in_state "cloop_set_task_in_state"(Py_ssize_t offset, PyObject *task)
 
+cdef extern from "asyncio_task.h":
+    Py_ssize_t NODE_OFFSET "CLOOP_NODE_OFFSET"
+    bint is_laid_out "cloop_is_laid_out"(object task, object loop, object coro, object name)
+    bint tells_awaiter "cloop_tells_awaiter"(object task, object awaiter)
+    bint tells_awaiters "cloop_tells_awaiters"(object task)
+    char *list_of "cloop_list_of"(object task)
+
 # 3.14 moved the current task from a dict of the module into the thread's state.
 cdef bint in_thread_state = PY_VERSION_HEX >= 0x030E0000
 cdef dict current_tasks = {} if in_thread_state else tasks._current_tasks
 cdef object swap_in_thread_state = getattr(tasks, "_swap_current_task", None)
-cdef object enter_foreign = tasks._enter_task
+cdef object asyncio_task = getattr(tasks, "_CTask", tasks.Task)
 
 # All loops of the process.
 loops = weakref.WeakSet()
@@ -75,6 +88,40 @@ def place_in_state():
 
 
 cdef Py_ssize_t place = place_in_state()
+
+
+async def never():
+    """The coroutine of a task that does not run."""
+
+
+def list_in_state():
+    """The offset of the list of tasks in the thread's state; 0 where tasks of cloop's can't be in it.
+
+    It lies right behind the current task. What is looked at is a task of asyncio's own class, which must be
+    laid out as cloop's are, and say who awaits it as they do.
+    """
+    if not place or not hasattr(futures, "future_add_to_awaited_by"):
+        return 0
+    cdef Py_ssize_t offset = 0
+    loop, coro, name = IdleLoop(), never(), "probe"
+    task = None
+    try:
+        task = asyncio_task(coro, loop=loop, name=name)
+        task._log_destroy_pending = False
+        waiters = [futures.Future(loop=loop), futures.Future(loop=loop)]
+        if is_laid_out(task, loop, coro, name):
+            offset = list_of(task) - <char *>PyThreadState_Get()
+            futures.future_add_to_awaited_by(task, waiters[0])
+            alone = tells_awaiter(task, waiters[0])
+            futures.future_add_to_awaited_by(task, waiters[1])
+            if not alone or not tells_awaiters(task):
+                offset = 0
+    finally:
+        coro.close()
+    return offset if offset == place + 2 * <Py_ssize_t>sizeof(void *) else 0
+
+
+cdef Py_ssize_t task_list = list_in_state()
 
 
 cdef NoResult enter_task(Reactor loop, object task) except NoResult.EXC:
@@ -124,9 +171,18 @@ cdef object swap_current_task(object loop, object task):
     return previous
 
 
-cdef NoResult register_foreign(object task) except NoResult.EXC:
-    tasks._register_task(task)
+cdef NoResult register_task(object loop, bint native, Node *node, object task) except NoResult.EXC:
+    if task_list:
+        link_node(<Node *>(<char *>PyThreadState_Get() + task_list), node)
+    elif native and rings_are_watched:
+        link_node(&(<Reactor>loop).tasks, node)
+    else:
+        tasks._register_task(task)
     return NoResult.OK
+
+
+cdef bint links_tasks(bint native) noexcept:
+    return task_list != 0 or (native and rings_are_watched)
 
 
 cdef NoResult register_loop(Reactor loop) except NoResult.EXC:
@@ -138,7 +194,7 @@ cdef NoResult register_loop(Reactor loop) except NoResult.EXC:
 def live_references():
     """Weak references to the tasks of all of cloop's loops, as a list."""
     return [PyWeakref_NewRef(task, None)
-            for loop in list(loops) for task in members_of(&(<Reactor>loop).tasks)]
+            for loop in list(loops) for task in members_of(&(<Reactor>loop).tasks, NODE_OFFSET)]
 
 
 class ScheduledTasks(set):
@@ -190,8 +246,4 @@ def watch_all_tasks():
     return True
 
 
-cdef bint rings_are_watched = watch_all_tasks()
-
-
-cdef bint needs_registering() noexcept:
-    return not rings_are_watched
+cdef bint rings_are_watched = not task_list and watch_all_tasks()

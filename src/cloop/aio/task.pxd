@@ -5,6 +5,8 @@ deque as itself with `run_task`, when it is made, when it yielded, and when the 
 for is done.
 """
 
+from cpython.object cimport PyObject
+
 from cloop._c.pyapi cimport NoResult
 from cloop.aio.future cimport Future
 from cloop.core.ring cimport Node
@@ -13,18 +15,17 @@ cdef object asyncio_task
 
 cdef class Task(Future):
     cdef:
+        # These four are where asyncio's C tasks have them (_c/asyncio_task.h).
         object coro
+        object name             # a str, or the number of a task that was given none
         object context          # the contextvars.Context it runs in
+        Node node               # in the thread's list or the loop's ring of tasks, until it is done
+
         # What it waits for: a future, done or not; None while it runs or while it is in the ready
         # deque for another reason.
         object fut_waiter
         object pending_error    # raised in the coroutine at the next step; None: it goes on
-        object name             # None until somebody asks for it
-        long long number        # of a task that was given no name
-        int num_cancels_requested
-        bint must_cancel        # the next step raises CancelledError in the coroutine
-        bint log_destroy_pending
-        Node node               # in the ring of the loop's tasks, until it is done
+        object message          # what cancel() was told
 
         NoResult begin(self, object coro, object context) except NoResult.EXC
         NoResult start(self) except NoResult.EXC
@@ -39,8 +40,7 @@ cdef class Task(Future):
         NoResult driver_failed(self) except NoResult.EXC
         NoResult fail_soon(self, str message) except NoResult.EXC
         NoResult step_soon(self, object error) except NoResult.EXC
-        NoResult join_ring(self) except NoResult.EXC
-        NoResult leave_ring(self) except NoResult.EXC
+        NoResult join_tasks(self) except NoResult.EXC
         bint cancel_task(self, object message) except -1
 
 # A task of a cloop loop, scheduled; `context` may be None. The caller has checked `coro`.
@@ -55,3 +55,18 @@ ctypedef NoResult (*quiet_step_t)(Task task, object error) noexcept
 
 # Runs a task from the ready deque.
 cdef NoResult run_task(object owner) except NoResult.EXC
+
+# Fields that are read from outside lie where asyncio's tasks have them.
+cdef extern from "asyncio_task.h":
+    """
+    #define CLOOP_FUTURE_STRUCT struct __pyx_obj_5cloop_3aio_6future_Future
+    #define CLOOP_TASK_STRUCT struct __pyx_obj_5cloop_3aio_4task_Task
+    """
+    enum:
+        AWAITED_BY_FITS "CLOOP_SAME_OFFSET(CLOOP_FUTURE_STRUCT, awaited_by, awaited_by)"
+        STATE_FITS "CLOOP_SAME_OFFSET(CLOOP_FUTURE_STRUCT, state, state)"
+        IS_TASK_FITS "CLOOP_SAME_OFFSET(CLOOP_FUTURE_STRUCT, is_task, is_task)"
+        IS_SET_FITS "CLOOP_SAME_OFFSET(CLOOP_FUTURE_STRUCT, awaited_by_is_set, awaited_by_is_set)"
+        CORO_FITS "CLOOP_SAME_OFFSET(CLOOP_TASK_STRUCT, coro, coro)"
+        NAME_FITS "CLOOP_SAME_OFFSET(CLOOP_TASK_STRUCT, name, name)"
+        NODE_FITS "CLOOP_SAME_OFFSET(CLOOP_TASK_STRUCT, node, node)"

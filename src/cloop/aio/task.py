@@ -28,12 +28,14 @@ from cython.cimports.cloop._c.pyapi import (
 )
 from cython.cimports.cloop.aio.future import FINISHED, PENDING, Future, default_loop
 from cython.cimports.cloop.aio.registry import (
+    add_awaiter,
     enter_task,
-    needs_registering,
-    register_foreign,
+    links_tasks,
+    register_task,
     swap_current_task,
 )
-from cython.cimports.cloop.core.ring import link_node, unlink_node
+from cython.cimports.cloop.core.reactor import Reactor
+from cython.cimports.cloop.core.ring import unlink_node
 from cython.cimports.cloop.core.snapshot import enter_context, leave_context
 
 asyncio_task = tasks.Task
@@ -54,7 +56,7 @@ class Task(Future):
         self.log_destroy_pending = False
         self.set_up(default_loop() if loop is None else loop)
         check_coroutine(coro)
-        self.name = None if name is None else str(name)
+        self.name = new_name(name)
         self.begin(coro, context)
         if eager_start and self.loop.is_running():
             self.start_eagerly()
@@ -96,8 +98,8 @@ class Task(Future):
 
     def get_name(self):
         """The name: as given, or Task-N."""
-        if self.name is None:
-            self.name = f"Task-{self.number}"
+        if isinstance(self.name, int):
+            self.name = f"Task-{self.name}"
         return self.name
 
     def set_name(self, value, /):
@@ -141,8 +143,16 @@ class Task(Future):
                 # The waiter stays: it may be a task that refuses, and is cancelled again later.
                 return True
         self.must_cancel = True
-        self.cancel_message = message
+        self.message = message
         return True
+
+    def cancel_message(self):
+        # gather() asks tasks for it that did not end by it.
+        return self.message
+
+    def set_cancel_message(self, message):
+        self.message = message
+        return NoResult.OK
 
     def cancelling(self):
         """How many cancel() calls have not been taken back by uncancel()."""
@@ -159,35 +169,28 @@ class Task(Future):
     # ---- Beginning and end
 
     def begin(self, coro, context):
-        global numbers
         if context is not None and CHECKS_CONTEXT and not isinstance(context, Context):
             raise TypeError(f"a contextvars.Context was expected, got {type(context).__name__}")
         self.coro = coro
         self.context = PyContext_CopyCurrent() if context is None else context
-        self.fut_waiter = self.pending_error = None
+        self.fut_waiter = self.pending_error = self.message = None
         self.must_cancel = False
         self.num_cancels_requested = 0
         self.log_destroy_pending = True
-        if self.name is None:
-            numbers += 1
-            self.number = numbers
+        self.is_task = True
         return NoResult.OK
 
     def start(self):
-        if self.reactor is None:
-            self.step_soon(None)
-            return register_foreign(self)
-        self.join_ring()
-        if needs_registering():
-            register_foreign(self)
-        return self.reactor.soon(self, run_task)
+        self.join_tasks()
+        return self.step_soon(None)
 
     def start_eagerly(self):
         """Run the coroutine up to its first wait at once, as the current task of the loop."""
-        if self.reactor is None:
-            tasks._register_eager_task(self)
+        linked: cython.bint = links_tasks(self.native)
+        if linked:
+            self.join_tasks()
         else:
-            self.join_ring()
+            tasks._register_eager_task(self)
         entered: cython.bint = False
         previous = swap_current_task(self.loop, self)
         try:
@@ -199,35 +202,30 @@ class Task(Future):
                 PyContext_Exit(self.context)
         finally:
             swap_current_task(self.loop, previous)
-            if self.reactor is None:
+            if not linked:
                 tasks._unregister_eager_task(self)
             if not entered:
                 # Who made it has the exception, and nobody has the task.
                 self.log_destroy_pending = False
-                self.leave_ring()
+                unlink_node(cython.address(self.node))
             elif self.state != PENDING:
                 self.coro = None
-            elif self.reactor is None or needs_registering():
-                register_foreign(self)
+            elif not linked:
+                self.join_tasks()
         return NoResult.OK
 
-    def join_ring(self):
-        """Be among the loop's tasks; a second __init__ finds the task there already."""
+    def join_tasks(self):
+        """Be among all tasks; a second __init__ finds the task there already."""
         unlink_node(cython.address(self.node))
-        link_node(cython.address(self.reactor.tasks), cython.address(self.node), self)
-        return NoResult.OK
-
-    def leave_ring(self):
-        unlink_node(cython.address(self.node))
-        return NoResult.OK
+        return register_task(self.loop, self.native, cython.address(self.node), self)
 
     # ---- The driver
 
     def step_soon(self, error):
         """Take the next step in the next turn, raising `error` in the coroutine unless it is None."""
-        if self.reactor is not None:
+        if self.native:
             self.pending_error = error
-            return self.reactor.soon(self, run_task)
+            return cython.cast(Reactor, self.loop).soon(self, run_task)
         if error is None:
             self.loop.call_soon(self.task_step, context=self.context)
         else:
@@ -261,21 +259,21 @@ class Task(Future):
         return self.raised()
 
     def returned(self, result):
-        self.leave_ring()
+        unlink_node(cython.address(self.node))
         if self.must_cancel:
             # Cancelled right before the coroutine returned.
             self.must_cancel = False
-            self.cancel_future(self.cancel_message)
+            self.cancel_future(self.cancel_message())
             return NoResult.OK
         return self.finish(result)
 
     def raised(self):
         """End with the exception that is set."""
         exception = cloop_take_exception()
-        self.leave_ring()
+        unlink_node(cython.address(self.node))
         if isinstance(exception, CancelledError):
             # Kept to be raised by whoever takes the result, with the traceback of the coroutine.
-            self.cancelled_exc = exception
+            self.raised_ = exception
             self.cancel_future(None)
             return NoResult.OK
         self.fail(exception)
@@ -306,12 +304,13 @@ class Task(Future):
         if future.loop is not self.loop or not future.blocking or future is self:
             return self.refuse_future(future, future.loop, future.blocking)
         future.blocking = False
-        if future.reactor is None or self.reactor is None or future.state != PENDING:
+        if not future.native or not self.native or future.state != PENDING:
             future.add_done_callback(self.task_wakeup, context=self.context)
         else:
             future.add_waiter(self, run_task)
+            add_awaiter(future, self)
         self.fut_waiter = future
-        if self.must_cancel and future.cancel(self.cancel_message):
+        if self.must_cancel and future.cancel(self.cancel_message()):
             self.must_cancel = False
         return NoResult.OK
 
@@ -324,7 +323,7 @@ class Task(Future):
         future._asyncio_future_blocking = False
         future.add_done_callback(self.task_wakeup, context=self.context)
         self.fut_waiter = future
-        if self.must_cancel and future.cancel(msg=self.cancel_message):
+        if self.must_cancel and future.cancel(msg=self.cancel_message()):
             self.must_cancel = False
         return NoResult.OK
 
@@ -372,7 +371,7 @@ class Task(Future):
 
     @property
     def _must_cancel(self):
-        return self.must_cancel
+        return cython.cast(cython.bint, self.must_cancel)
 
     @property
     def _num_cancels_requested(self):
@@ -380,7 +379,7 @@ class Task(Future):
 
     @property
     def _log_destroy_pending(self):
-        return self.log_destroy_pending
+        return cython.cast(cython.bint, self.log_destroy_pending)
 
     @_log_destroy_pending.setter
     def _log_destroy_pending(self, value):
@@ -397,10 +396,19 @@ def check_coroutine(coro):
     return NoResult.OK
 
 
+def new_name(name):
+    """str(name), or the next number where there is none."""
+    global numbers
+    if name is not None:
+        return str(name)
+    numbers += 1
+    return numbers
+
+
 def new_task(loop, coro, name, context):
     task: Task = Task.__new__(Task)
     task.set_up(loop)
-    task.name = None if name is None else str(name)
+    task.name = new_name(name)
     task.begin(coro, context)
     task.start()
     return task
@@ -418,9 +426,9 @@ def step(task, error):
             error = task.make_cancelled_error()
         task.must_cancel = False
     task.fut_waiter = None
-    if task.reactor is not None:
+    if task.native:
         # Left again by the reactor, before it runs anything that is not a task.
-        enter_task(task.reactor, task)
+        enter_task(cython.cast(Reactor, task.loop), task)
         return task.resume(error)
     tasks._enter_task(task.loop, task)
     try:
@@ -437,7 +445,7 @@ def run_task(owner):
     if waiter is not None:
         # Only futures of cloop's own bring a task here; the result is taken by the await itself.
         future = cython.cast(Future, waiter)
-        if future.state != FINISHED or future.exception_ is not None:
+        if future.state != FINISHED:
             error = future.outcome()
         # Whoever made it may use it again if nobody else has it.
         waiter = future = None
@@ -452,3 +460,10 @@ def run_task(owner):
     if leave_context(state, task.context) < 0 or status == NoResult.EXC:
         return task.driver_failed()
     return NoResult.OK
+
+
+# The compiler refuses a field that lies somewhere else.
+fits = cython.declare(
+    cython.int,
+    AWAITED_BY_FITS + STATE_FITS + IS_TASK_FITS + IS_SET_FITS + CORO_FITS + NAME_FITS + NODE_FITS,
+)

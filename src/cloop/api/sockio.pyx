@@ -125,8 +125,7 @@ cdef class Operation(Future):
 cdef Operation new_operation(Reactor loop, object sock, attempt_t attempt):
     cdef Operation self = Operation.__new__(Operation)
     self.loop = self.engine = loop
-    if not loop.own_call_soon:
-        self.reactor = loop
+    self.native = not loop.own_call_soon
     if loop.debug:
         self.source_traceback = caller_stack()
     self.sock = sock

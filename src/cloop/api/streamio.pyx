@@ -301,7 +301,7 @@ cdef class StreamCall:
                 if not isinstance(exc, StopIteration):
                     raise
             return value
-        if future.state == FINISHED and future.exception_ is None:
+        if future.state == FINISHED:
             future = None
             self.end()
             return None

@@ -7,16 +7,15 @@ members that die in the same collection may come after it.
 
 from cpython.object cimport PyObject
 
+# As CPython's llist_node, so that a ring of cloop's nodes may be one of the interpreter's lists.
 cdef struct Node:
-    Node *previous
     Node *next
-    PyObject *object
+    Node *previous
 
 cdef inline void init_ring(Node *head) noexcept:
     head.next = head.previous = head
 
-cdef inline void link_node(Node *head, Node *node, object owner) noexcept:
-    node.object = <PyObject *>owner
+cdef inline void link_node(Node *head, Node *node) noexcept:
     node.previous = head.previous
     node.next = head
     head.previous.next = node
@@ -33,5 +32,9 @@ cdef inline void empty_ring(Node *head) noexcept:
     while head.next != NULL and head.next != head:
         unlink_node(head.next)
 
+# The object that a node lies in, `offset` bytes from its beginning.
+cdef inline PyObject *owner_of(Node *node, Py_ssize_t offset) noexcept:
+    return <PyObject *>(<char *>node - offset)
+
 # The members, in the order in which they joined, as a list.
-cdef list members_of(Node *head)
+cdef list members_of(Node *head, Py_ssize_t offset)

@@ -4,7 +4,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
 
 
-cdef list members_of(Node *head):
+cdef list members_of(Node *head, Py_ssize_t offset):
     cdef Node *node
     cdef list found
     # Keeping one may make the list grow, which may run the collector and so change the ring: count
@@ -19,8 +19,8 @@ cdef list members_of(Node *head):
     node = head.next
     while node != head and i < size:
         # One that is being freed is not to be had any more.
-        if Py_REFCNT(node.object) > 0:
-            found[i] = <object>node.object
+        if Py_REFCNT(owner_of(node, offset)) > 0:
+            found[i] = <object>owner_of(node, offset)
         i += 1
         node = node.next
     return [member for member in found if member is not None]

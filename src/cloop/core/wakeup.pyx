@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 
+from cpython.object cimport PyObject
 from posix.unistd cimport close as close_fd
 from posix.unistd cimport read, write
 
@@ -14,7 +15,7 @@ from cloop._c.pyapi cimport (
     cloop_swap_wakeup_fd,
 )
 from cloop.core.handle cimport Handle, drop, run_handle
-from cloop.core.ring cimport init_ring, link_node, unlink_node
+from cloop.core.ring cimport init_ring, link_node, owner_of, unlink_node
 from cloop.poll.poller cimport READ
 
 cdef enum:
@@ -144,7 +145,7 @@ cdef class Wakeup:
             os.close(writer)
             raise
         self.writer = writer
-        link_node(&pipes, &self.node, self)
+        link_node(&pipes, &self.node)
         return NoResult.OK
 
     cdef NoResult watch_quietly(self) except NoResult.EXC:
@@ -264,7 +265,7 @@ cdef class Wakeup:
         if found != self.writer:
             swap(found)
         while node != &pipes:
-            other = <Wakeup>node.object
+            other = <Wakeup>owner_of(node, <char *>&self.node - <char *><PyObject *>self)
             if other.previous == self.writer:
                 other.previous = successor
                 other.identity = self.identity

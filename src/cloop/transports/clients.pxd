@@ -13,6 +13,7 @@ from cloop.core.ring cimport Node
 cdef class ClientSet:
     cdef:
         Node head
+        Py_ssize_t offset      # of a transport's node within it
         object foreign         # a WeakSet of what somebody else has attached; None until then
 
 # What a transport has its server do: _attach and _detach, without a frame of Python where `server` is

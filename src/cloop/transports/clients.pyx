@@ -3,6 +3,8 @@
 import weakref
 from asyncio import base_events
 
+from cpython.object cimport PyObject
+
 from cloop.core.ring cimport empty_ring, init_ring, link_node, members_of, unlink_node
 
 cdef object Server = base_events.Server
@@ -32,7 +34,7 @@ cdef class ClientSet:
 
     def copy(self):
         """The transports, as a list."""
-        members = members_of(&self.head)
+        members = members_of(&self.head, self.offset)
         return members if self.foreign is None else members + list(self.foreign)
 
     def __iter__(self):
@@ -56,7 +58,8 @@ cdef NoResult attach(object server, Node *node, object transport) except NoResul
         return NoResult.OK
     clients = getattr(server, "_clients", None)
     if is_known(server, clients) and server._sockets is not None:
-        link_node(&(<ClientSet>clients).head, node, transport)
+        (<ClientSet>clients).offset = <char *>node - <char *><PyObject *>transport
+        link_node(&(<ClientSet>clients).head, node)
     else:
         server._attach(transport)
     return NoResult.OK

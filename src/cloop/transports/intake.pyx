@@ -530,8 +530,7 @@ cdef class Intake(Sink):
 
     cdef NoResult keep(self, Future future) noexcept:
         """Keep a future, which nobody but the caller has any more, for the next wait."""
-        if (self.reactor is not None and future.state == FINISHED and future.exception_ is None
-                and not self.reactor.debug):
+        if self.reactor is not None and future.state == FINISHED and not self.reactor.debug:
             future.state = PENDING
             future.result_ = None
             future.blocking = False

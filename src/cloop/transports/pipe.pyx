@@ -92,10 +92,13 @@ def receive_into(transport, Intake intake or None):
     if type(transport) is not ReadPipeTransport or (<ReadPipeTransport>transport).kind != FIFO:
         return False
     pipe = <ReadPipeTransport>transport
-    pipe.sink = BytesSink() if intake is None else intake
-    if intake is not None and pipe.may_grow:
-        # No more memory than can be filled.
-        intake.most = USUAL_SIZE
+    if intake is None:
+        pipe.sink = BytesSink()
+    else:
+        pipe.sink = intake
+        if pipe.may_grow:
+            # No more memory than can be filled.
+            intake.most = USUAL_SIZE
     return True
 
 
