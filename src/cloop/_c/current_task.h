@@ -13,8 +13,13 @@
 
 #include "compat.h"
 
-/* How many words are looked at. The state goes on for many more. */
+/* How many words are looked at; the state goes on behind them. The two are the 5th and 6th there in 3.14, and the
+ * 18th and 19th in 3.15. */
+#if PY_VERSION_HEX >= 0x030F0000
+#define CLOOP_STATE_WORDS 24
+#else
 #define CLOOP_STATE_WORDS 12
+#endif
 
 /* The offset in the thread's state of two words that are these; 0 if there are none. */
 static Py_ssize_t cloop_find_in_state(PyObject *loop, PyObject *task) {

@@ -105,6 +105,3 @@ cdef class Future:
                     and not cloop_has_weakrefs(<PyObject *>self))
 
 cdef Future new_future(Reactor loop)
-
-# The loop of a future that is given none: the running one, or by the policy's rules.
-cdef object default_loop()

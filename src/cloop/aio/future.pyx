@@ -6,7 +6,7 @@ Derived in its rules and messages from CPython's asyncio/futures.py and Modules/
 
 import types
 from reprlib import recursive_repr
-from asyncio import base_futures, events, exceptions, futures
+from asyncio import base_futures, exceptions, futures
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
@@ -26,6 +26,7 @@ from cloop.core.handle cimport caller_stack, new_handle, report
 from cloop.core.snapshot cimport call_one_with, context_of, take_snapshot
 
 from cloop.aio.model import wraps_stop_iteration
+from cloop.aio.registry cimport default_loop
 from cloop.aio.thrown import exception_of
 
 cdef extern from *:
@@ -70,8 +71,6 @@ cdef object asyncio_future = futures.Future
 cdef object repr_info = base_futures._future_repr_info
 # A callback may show the future it belongs to.
 cdef object show = recursive_repr()(lambda each: f"<{type(each).__name__} {' '.join(repr_info(each))}>")
-# 3.11 has a variant without the deprecation warning of the public function.
-cdef object get_event_loop = getattr(events, "_get_event_loop", events.get_event_loop)
 cdef bint makes_runtime_error = wraps_stop_iteration()
 # The names of tasks' done callbacks, cloop's and asyncio's.
 cdef tuple WAKEUPS = ("task_wakeup", "TaskWakeupMethWrapper")
@@ -277,10 +276,8 @@ cdef class Future:
         return self.result_
 
     cdef object make_cancelled_error(self):
-        exception = None
-        if self.state == CANCELLED:
+        if self.state == CANCELLED and self.raised_ is not None:
             exception, self.raised_ = self.raised_, None
-        if exception is not None:
             return exception
         message = self.cancel_message()
         return CancelledError() if message is None else CancelledError(message)
@@ -500,11 +497,9 @@ cdef class Future:
     def _asyncio_awaited_by(self):
         """What waits for this future, as a frozenset of futures; None if nothing does (3.14)."""
         cdef PyObject *known = awaited_by(self)
-        awaiting = set()
+        awaiting = {awaiter(entry) for entry in (self.entries() if self.state == PENDING else [])}
         if known != NULL:
             awaiting.update(<object>known if self.awaited_by_is_set else [<object>known])
-        if self.state == PENDING:
-            awaiting.update([awaiter(entry) for entry in self.entries()])
         return frozenset(awaiting - {None}) or None
 
     @property
@@ -573,17 +568,10 @@ register("futures", &live)
 
 
 cdef object awaiter(object entry):
-    """What one of the waiters stands for, where that is a future, else None."""
-    cdef bint own = isinstance(entry, Waiter)
-    owner = (<Waiter>entry).owner if own else getattr(entry[0], "__self__", None)
-    if not own and getattr(entry[0], "__name__", None) not in WAKEUPS:
+    """The task that a callback wakes, else None."""
+    if isinstance(entry, Waiter) or getattr(entry[0], "__name__", None) not in WAKEUPS:
         return None
-    owner = getattr(owner, "awaiting", owner)
-    return owner if isinstance(owner, Future) or isinstance(owner, asyncio_future) else None
-
-
-cdef object default_loop():
-    return get_event_loop()
+    return getattr(entry[0], "__self__", None)
 
 
 cdef Future new_future(Reactor loop):

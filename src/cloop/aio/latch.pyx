@@ -14,7 +14,8 @@ from cpython.object cimport PyTypeObject
 
 from cloop._c.pyapi cimport NoResult, cloop_hide_new, cloop_show
 from cloop.aio.awaited cimport awaiting_task, forget_awaited, note_awaited
-from cloop.aio.future cimport CANCELLED, FINISHED, PENDING, Future, default_loop, new_future
+from cloop.aio.future cimport CANCELLED, FINISHED, PENDING, Future, new_future
+from cloop.aio.registry cimport default_loop
 from cloop.aio.task cimport Task
 from cloop.core.handle cimport report_failure
 from cloop.core.reactor cimport Reactor
@@ -55,11 +56,6 @@ cdef class Link:
     cdef object parent
     cdef object child
 
-    @property
-    def awaiting(self):
-        """The task that waits for the child by way of the parent, for the call graph."""
-        return self.parent.awaiting
-
 
 cdef Link link(object parent, Future child, run_t run):
     cdef Link self = Link.__new__(Link)
@@ -82,7 +78,7 @@ cdef class Latch:
         bint first_exception    # the first one with an exception opens it
         list links
         list foreign            # futures that have `self.on_done` as a callback
-        readonly object awaiting   # the task that waits, where a call graph is kept
+        object awaiting         # the task that waits, where a call graph is kept
 
     def __cinit__(self, Reactor loop not None, members, return_when):
         self.waiter = new_future(loop)
@@ -166,7 +162,7 @@ cdef class _GatheringFuture(Future):
         Py_ssize_t left         # distinct children that are not done
         bint return_exceptions
         bint cancel_requested
-        readonly object awaiting   # the task that called gather(), where a call graph is kept
+        object awaiting         # the task that called gather(), where a call graph is kept
 
     def cancel(self, msg=None):
         """Cancel the children. Returns False if there is nothing to cancel."""

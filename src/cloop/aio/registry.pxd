@@ -15,6 +15,9 @@ cdef extern from "asyncio_task.h":
     int add_awaiter "cloop_add_awaiter"(object future, object awaiter) except -1
     int discard_awaiter "cloop_discard_awaiter"(object future, object awaiter) except -1
 
+# The loop of a future that is given none: the running one, or by the policy's rules.
+cdef object default_loop()
+
 # `task` is the current one of `loop` from here on. Raises RuntimeError where a task that is not
 # cloop's is.
 cdef NoResult enter_task(Reactor loop, object task) except NoResult.EXC

@@ -19,7 +19,7 @@ from cpython.dict cimport PyDict_DelItem, PyDict_GetItemWithError
 from cpython.object cimport PyObject
 
 from cloop._c.pyapi cimport PY_VERSION_HEX, PyWeakref_NewRef, PyThreadState_Get
-from cloop.core.ring cimport link_node, members_of
+from cloop.core.ring cimport link_node, members_of, unlink_node
 
 from cloop.aio.model import IdleLoop
 
@@ -56,6 +56,9 @@ cdef bint in_thread_state = PY_VERSION_HEX >= 0x030E0000
 cdef dict current_tasks = {} if in_thread_state else tasks._current_tasks
 cdef object swap_in_thread_state = getattr(tasks, "_swap_current_task", None)
 cdef object asyncio_task = getattr(tasks, "_CTask", tasks.Task)
+
+# 3.11 has a variant without the deprecation warning of the public function.
+cdef object get_event_loop = getattr(events, "_get_event_loop", events.get_event_loop)
 
 # All loops of the process.
 loops = weakref.WeakSet()
@@ -97,8 +100,8 @@ async def never():
 def list_in_state():
     """The offset of the list of tasks in the thread's state; 0 where tasks of cloop's can't be in it.
 
-    It lies right behind the current task. What is looked at is a task of asyncio's own class, which must be
-    laid out as cloop's are, and say who awaits it as they do.
+    It lies behind the current task, with a word between them in 3.15. What is looked at is a task of
+    asyncio's own class, which must be laid out as cloop's are, and say who awaits it as they do.
     """
     if not place or not hasattr(futures, "future_add_to_awaited_by"):
         return 0
@@ -118,10 +121,14 @@ def list_in_state():
                 offset = 0
     finally:
         coro.close()
-    return offset if offset == place + 2 * <Py_ssize_t>sizeof(void *) else 0
+    return offset if 2 <= (offset - place) / <Py_ssize_t>sizeof(void *) <= 4 else 0
 
 
 cdef Py_ssize_t task_list = list_in_state()
+
+
+cdef object default_loop():
+    return get_event_loop()
 
 
 cdef NoResult enter_task(Reactor loop, object task) except NoResult.EXC:
@@ -172,6 +179,7 @@ cdef object swap_current_task(object loop, object task):
 
 
 cdef NoResult register_task(object loop, bint native, Node *node, object task) except NoResult.EXC:
+    unlink_node(node)  # where a second __init__ finds it
     if task_list:
         link_node(<Node *>(<char *>PyThreadState_Get() + task_list), node)
     elif native and rings_are_watched:

@@ -40,11 +40,13 @@ cdef class Task(Future):
         NoResult driver_failed(self) except NoResult.EXC
         NoResult fail_soon(self, str message) except NoResult.EXC
         NoResult step_soon(self, object error) except NoResult.EXC
-        NoResult join_tasks(self) except NoResult.EXC
         bint cancel_task(self, object message) except -1
 
 # A task of a cloop loop, scheduled; `context` may be None. The caller has checked `coro`.
 cdef Task new_task(object loop, object coro, object name, object context)
+
+# What `name` holds: str(name), or the next number where `name` is None.
+cdef object new_name(object name)
 
 # Raises TypeError for what is no coroutine.
 cdef NoResult check_coroutine(object coro) except NoResult.EXC

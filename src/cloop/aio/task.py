@@ -26,9 +26,10 @@ from cython.cimports.cloop._c.pyapi import (
     cloop_take_exception,
     cloop_throw,
 )
-from cython.cimports.cloop.aio.future import FINISHED, PENDING, Future, default_loop
+from cython.cimports.cloop.aio.future import FINISHED, PENDING, Future
 from cython.cimports.cloop.aio.registry import (
     add_awaiter,
+    default_loop,
     enter_task,
     links_tasks,
     register_task,
@@ -181,14 +182,16 @@ class Task(Future):
         return NoResult.OK
 
     def start(self):
-        self.join_tasks()
+        register_task(self.loop, self.native, cython.address(self.node), self)
+        if self.native:
+            return cython.cast(Reactor, self.loop).soon(self, run_task)
         return self.step_soon(None)
 
     def start_eagerly(self):
         """Run the coroutine up to its first wait at once, as the current task of the loop."""
         linked: cython.bint = links_tasks(self.native)
         if linked:
-            self.join_tasks()
+            register_task(self.loop, self.native, cython.address(self.node), self)
         else:
             tasks._register_eager_task(self)
         entered: cython.bint = False
@@ -211,13 +214,8 @@ class Task(Future):
             elif self.state != PENDING:
                 self.coro = None
             elif not linked:
-                self.join_tasks()
+                register_task(self.loop, self.native, cython.address(self.node), self)
         return NoResult.OK
-
-    def join_tasks(self):
-        """Be among all tasks; a second __init__ finds the task there already."""
-        unlink_node(cython.address(self.node))
-        return register_task(self.loop, self.native, cython.address(self.node), self)
 
     # ---- The driver
 
@@ -397,7 +395,6 @@ def check_coroutine(coro):
 
 
 def new_name(name):
-    """str(name), or the next number where there is none."""
     global numbers
     if name is not None:
         return str(name)
