@@ -16,6 +16,10 @@ VARIABLES = {
         "cloop": "asyncio's functions for streams make cloop's compiled streams on cloop's loops",
         "asyncio": "they make asyncio's own",
     },
+    "CLOOP_TASKS": {
+        "cloop": "a loop's tasks are cloop's",
+        "asyncio": "they are asyncio's own, which costs time, for tools that know no others",
+    },
     "CLOOP_TLS_ENGINE": {
         "auto": "OpenSSL moves the bytes of TLS where it can be called directly, else it is as by `object`",
         "openssl": "OpenSSL, called directly; an error where it can't be",

@@ -28,6 +28,7 @@ from cloop.core.wakeup cimport Wakeup, note_main_thread
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 
+from cloop._settings import IN_EFFECT
 from cloop.aio.registry import loops
 from cloop.api.streams import equip_writer
 from cloop.poll import new_poller
@@ -40,6 +41,8 @@ cdef object stop_loop_of = base_events._run_until_complete_cb
 # 3.13.3 and 3.14 hand every keyword of create_task on to the task factory, the name included;
 # before, the loop sets the name itself.
 cdef bint factory_takes_name = sys.version_info >= (3, 13, 3)
+
+cdef bint makes_asyncio_tasks = IN_EFFECT["CLOOP_TASKS"] == "asyncio"
 
 
 cdef class BaseLoop(Reactor):
@@ -109,7 +112,7 @@ cdef class BaseLoop(Reactor):
         self.check_closed()
         if self.task_factory is not None:
             return self.make_task(coro, name, context, kwargs)
-        if kwargs:
+        if kwargs or makes_asyncio_tasks:
             return self.make_default_task(coro, name, context, kwargs)
         check_coroutine(coro)
         return new_task(self, coro, name, context)
@@ -144,9 +147,12 @@ cdef class BaseLoop(Reactor):
 
     cdef object make_default_task(self, object coro, object name, object context, dict kwargs):
         from cloop.aio.task import Task
-        if not factory_takes_name and not (kwargs.keys() <= {"eager_start"} and sys.version_info >= (3, 14)):
+        known = {"eager_start"} if sys.version_info >= (3, 14) else set()
+        if not factory_takes_name and not kwargs.keys() <= known:
             unknown = next(iter(kwargs))
             raise TypeError(f"create_task() got an unexpected keyword argument {unknown!r}")
+        if makes_asyncio_tasks:
+            Task = tasks.Task
         return Task(coro, loop=self, name=name, context=context, **kwargs)
 
     # ---- Running

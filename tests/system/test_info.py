@@ -54,7 +54,8 @@ def test_the_text_says_what_the_json_says(info):
 @pytest.mark.parametrize("engine", ["auto", "object"])
 def test_variables_in_effect(info, streams, engine):
     facts, text = info(CLOOP_STREAMS=streams, CLOOP_TLS_ENGINE=engine)
-    assert facts["variables"] == {"CLOOP_STREAMS": streams, "CLOOP_TLS_ENGINE": engine}
+    variables = {"CLOOP_STREAMS": streams, "CLOOP_TASKS": "cloop", "CLOOP_TLS_ENGINE": engine}
+    assert facts["variables"] == variables
     assert (text["CLOOP_STREAMS"], text["CLOOP_TLS_ENGINE"]) == (streams, engine)
     assert facts["streams"] == text["streams"] == streams
     assert facts["tls"].endswith("by the ssl module (CLOOP_TLS_ENGINE)") is (engine == "object")
