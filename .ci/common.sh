@@ -35,13 +35,21 @@ interpreters() {
         return
     fi
     for version in 3.11 3.12 3.13 3.14 3.15; do
-        for candidate in "python$version" "$HOME/.pyenv/versions/$version".*/bin/python; do
+        for candidate in "python$version" python3 "$HOME/.pyenv/versions/$version".*/bin/python; do
             if usable "$candidate" "$version"; then
                 echo "$candidate"
                 break
             fi
         done
     done
+}
+
+# The interpreter that everything is run on; exits where there is none.
+newest() {
+    local found
+    found=$(interpreters | tail -1)
+    [ -n "$found" ] || { echo "no CPython from 3.11 on with its headers" >&2; exit 1; }
+    echo "$found"
 }
 
 # Build a wheel of the source distribution with one interpreter; prints its path. Nothing is taken
