@@ -30,14 +30,10 @@ from cloop.core.counts import debug_totals as _debug_totals  # noqa: F401
 from cloop.loop import Loop
 from cloop.runner import install, new_event_loop, run
 
-if sys.version_info < (3, 16):
-    from cloop.runner import EventLoopPolicy
-
 __all__ = (
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
-    "EventLoopPolicy",
     "Future",
     "Loop",
     "Task",
@@ -56,3 +52,9 @@ __all__ = (
     "wait",
     "wait_for",
 )
+
+# 3.16 has no policies.
+if sys.version_info < (3, 16):
+    from cloop.runner import EventLoopPolicy
+
+    __all__ += ("EventLoopPolicy",)

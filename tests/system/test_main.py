@@ -307,6 +307,41 @@ def test_policy(write, tmp_path):
     assert run_python("program.py", cwd=tmp_path).stdout == "True\nTrue\n"
 
 
+# What 3.16 takes away, and what is there in its place.
+WITHOUT_POLICIES = """
+import asyncio, sys, warnings
+from asyncio import events, unix_events
+
+for module in (asyncio, events, unix_events):
+    for name in [*vars(module)]:
+        if "olicy" in name or "policies" in name or "ChildWatcher" in name or "child_watcher" in name:
+            delattr(module, name)
+current = []
+events.set_event_loop = asyncio.set_event_loop = lambda loop: current.append(loop)
+events.get_event_loop = asyncio.get_event_loop = lambda: current[-1]
+sys.version_info = (3, 16, 0, "alpha", 0)
+
+import cloop
+from cloop import *
+assert not hasattr(cloop, "EventLoopPolicy")
+
+async def main():
+    return type(asyncio.get_running_loop()).__module__
+
+print(cloop.run(main()), asyncio.run(main(), loop_factory=cloop.new_event_loop))
+with warnings.catch_warnings(action="ignore"):
+    cloop.install()
+print(asyncio.run(main()))
+"""
+
+
+@pytest.mark.skipif(not PY314, reason="up to 3.13 children are waited for by way of the policy")
+def test_without_policies(tmp_path):
+    """As 3.16 is announced to be: install() makes cloop's loops the default without one."""
+    result = run_python("-c", WITHOUT_POLICIES, cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("cloop.loop cloop.loop\ncloop.loop\n", "")
+
+
 SHAPES = {
     "script": (["program.py"], ""),
     "module": (["-m", "program"], ""),
