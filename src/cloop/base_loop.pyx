@@ -12,6 +12,7 @@ import weakref
 from asyncio import base_events, constants, events, futures, tasks
 from asyncio.log import logger
 
+cimport cython
 from cloop._c.clock cimport ns_from_seconds
 from cloop._c.pyapi cimport NoResult, PyThread_get_thread_ident, cloop_show
 from cloop.aio.future cimport new_future
@@ -117,6 +118,7 @@ cdef class BaseLoop(Reactor):
         check_coroutine(coro)
         return new_task(self, coro, name, context)
 
+    @cython.always_allow_keywords(True)
     def set_task_factory(self, factory):
         """Make tasks by factory(loop, coro, **keywords); None for Task.
 
@@ -171,6 +173,7 @@ cdef class BaseLoop(Reactor):
         finally:
             self._run_forever_cleanup()
 
+    @cython.always_allow_keywords(True)
     def run_until_complete(self, future):
         """Run until a future is done, or the task made of a coroutine. Returns its result.
 
@@ -244,6 +247,7 @@ cdef class BaseLoop(Reactor):
         """Whether debug mode is on."""
         return self.debug
 
+    @cython.always_allow_keywords(True)
     def set_debug(self, enabled):
         """Switch debug mode: checks, slow-callback reports, source tracebacks."""
         self.debug = enabled

@@ -113,14 +113,7 @@ cdef class FutureIter:
 
     def close(self):
         """End the iteration."""
-        self.let_go()
-
-    cdef NoResult let_go(self) except NoResult.EXC:
-        cdef Future future = self.future
-        self.future = None
-        if future is not None and future.state == PENDING:
-            future.abandon()
-        return NoResult.OK
+        let_go(self)
 
 
 cdef int advance(FutureIter self, PyObject **result) except PYGEN_ERROR:
@@ -154,12 +147,16 @@ install_awaitable(<PyTypeObject *>FutureIter, <advance_t>advance)
 cdef object thrown(FutureIter self, tuple args):
     """throw() with other arguments than one exception: raises."""
     exception = exception_of(*args)
-    self.let_go()
+    let_go(self)
     raise exception
 
 
 cdef NoResult let_go(FutureIter self) except NoResult.EXC:
-    return self.let_go()
+    cdef Future future = self.future
+    self.future = None
+    if future is not None and future.state == PENDING:
+        future.abandon()
+    return NoResult.OK
 
 
 install_throw(<PyTypeObject *>FutureIter, <release_t>let_go, <other_t>thrown)
@@ -381,6 +378,9 @@ cdef class Future:
             if self.loop is None:
                 self.get_loop()
             return 0
+        if self.more is None and self.waiter is fn and self.waiter_run == NULL:
+            self.waiter = self.waiter_context = None
+            return 1
         cdef list kept = []
         # The comparison is user code: it may add and remove callbacks, which asyncio keeps up with by
         # looking at each once; or complete the future, and then there is nothing more to look at.

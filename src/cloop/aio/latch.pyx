@@ -335,6 +335,7 @@ cdef NoResult run_outer_done(object owner) except NoResult.EXC:
     return NoResult.OK
 
 
+@cython.always_allow_keywords(True)
 def shield(arg):
     """A future that follows `arg` and, when cancelled, leaves it alone. As asyncio.shield."""
     inner = ensure_future(arg)

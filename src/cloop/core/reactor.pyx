@@ -19,6 +19,7 @@ Derived in its rules and messages from CPython's asyncio/base_events.py and sele
 from asyncio import base_events, coroutines
 from asyncio.tasks import Task
 
+cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from libc.limits cimport INT_MAX
 from libc.math cimport isnan
@@ -405,6 +406,7 @@ cdef class Reactor:
         self.check_not_a_transport(fd)
         self.add_watch(fd, READ, callback, args)
 
+    @cython.always_allow_keywords(True)
     def remove_reader(self, fd):
         """Stop watching `fd` for reading. Returns whether it was watched."""
         self.check_not_a_transport(fd)
@@ -415,6 +417,7 @@ cdef class Reactor:
         self.check_not_a_transport(fd)
         self.add_watch(fd, WRITE, callback, args)
 
+    @cython.always_allow_keywords(True)
     def remove_writer(self, fd):
         """Stop watching `fd` for writing. Returns whether it was watched."""
         self.check_not_a_transport(fd)

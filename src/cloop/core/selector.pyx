@@ -2,6 +2,7 @@
 
 import selectors
 
+cimport cython
 from cpython.object cimport PyObject_GenericSetAttr
 
 from cloop._c.clock cimport ns_from_seconds, ns_t
@@ -46,6 +47,7 @@ cdef class Selector:
         """What is watched: a dict of descriptor to selectors.SelectorKey."""
         return {fd: self.key_of(fd) for fd in self.loop.watches.snapshot()}
 
+    @cython.always_allow_keywords(True)
     def get_key(self, fileobj):
         """The SelectorKey of a file or descriptor. Raises KeyError if it is not watched."""
         cdef object fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()

@@ -9,6 +9,7 @@ import warnings
 from asyncio import constants, selector_events, trsock
 from asyncio.log import logger
 
+cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from libc.errno cimport EBADF, EPERM
 from libc.stdint cimport uint32_t
@@ -256,6 +257,7 @@ cdef class BaseTransport(Sender):
         """The protocol that is told of what happens."""
         return self.protocol
 
+    @cython.always_allow_keywords(True)
     def set_protocol(self, protocol):
         """Tell another protocol from now on."""
         self.flush()

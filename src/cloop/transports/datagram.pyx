@@ -10,6 +10,7 @@ from asyncio import selector_events
 from collections import deque
 from itertools import islice
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
@@ -133,10 +134,12 @@ cdef class DatagramTransport(BaseTransport):
 
     # ---- What asyncio's has from asyncio.Transport, and no datagram transport can do
 
+    @cython.always_allow_keywords(True)
     def write(self, data):
         """Raises NotImplementedError, as asyncio's: there is sendto()."""
         raise NotImplementedError
 
+    @cython.always_allow_keywords(True)
     def writelines(self, list_of_data):
         """Raises NotImplementedError, as asyncio's: there is sendto()."""
         raise NotImplementedError

@@ -389,6 +389,7 @@ cdef class WritePipeTransport(PipeTransport):
 
     # ---- Writing
 
+    @cython.always_allow_keywords(True)
     def write(self, data):
         """Write bytes, a bytearray or a memoryview; what the pipe does not take now is queued."""
         cdef Py_buffer view
@@ -411,6 +412,7 @@ cdef class WritePipeTransport(PipeTransport):
             finally:
                 PyBuffer_Release(&view)
 
+    @cython.always_allow_keywords(True)
     def writelines(self, list_of_data):
         """Write several bytes-like objects as one."""
         self.write(b"".join(list_of_data))

@@ -10,6 +10,7 @@ from asyncio.log import logger
 from asyncio.protocols import BufferedProtocol
 from asyncio.streams import StreamReaderProtocol
 
+cimport cython
 cimport libc.errno as c_errno
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -299,6 +300,7 @@ cdef class StreamTransport(BaseTransport):
             self.fatal_error(exc, "Fatal write error on socket transport")
         return viewed
 
+    @cython.always_allow_keywords(True)
     def writelines(self, list_of_data):
         """Send several bytes-like objects, by one system call where nothing is queued."""
         if self.eof:

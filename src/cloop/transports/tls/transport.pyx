@@ -14,6 +14,7 @@ try:
 except ImportError:  # a Python that was built without OpenSSL
     ssl = None
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyTypeObject
@@ -99,6 +100,7 @@ cdef class TlsTransport(Sender):
         """The protocol that is told of what happens."""
         return self.protocol
 
+    @cython.always_allow_keywords(True)
     def set_protocol(self, protocol):
         """Tell another protocol from now on."""
         self.protocol = protocol
@@ -166,6 +168,7 @@ cdef class TlsTransport(Sender):
         except Exception as exc:
             self.machine.fatal_error(exc, "Fatal error on SSL protocol")
 
+    @cython.always_allow_keywords(True)
     def writelines(self, list_of_data):
         """Encrypt and send several bytes-like objects, each in records of its own."""
         if self.machine.is_over():
