@@ -86,9 +86,8 @@ DIRECTIVES = {
     "auto_pickle": False,
     # Plain method descriptors, which the interpreter calls without a detour.
     "binding": False,
-    # So that a method without arguments, or with one, is called as CPython's own are (METH_NOARGS, METH_O), which
-    # is shorter by some 150 instructions. Where asyncio lets the one argument be given by its name, the method
-    # has the directive of this name with True.
+    # So that a method without arguments, or with one, is called as CPython's own are (METH_NOARGS, METH_O). Where
+    # asyncio lets the one argument be given by its name, the method has this directive with True.
     "always_allow_keywords": False,
     # What a finalizer raises is told once, by sys.unraisablehook.
     "unraisable_tracebacks": False,
