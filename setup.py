@@ -86,8 +86,8 @@ DIRECTIVES = {
     "auto_pickle": False,
     # Plain method descriptors, which the interpreter calls without a detour.
     "binding": False,
-    # So that a method without arguments, or with one, is called as CPython's own are (METH_NOARGS, METH_O). Where
-    # asyncio lets the one argument be given by its name, the method has this directive with True.
+    # Methods with no argument or one are called as CPython calls its own (METH_NOARGS, METH_O). Where asyncio
+    # lets the one argument be given by its name, the method has this directive with True.
     "always_allow_keywords": False,
     # What a finalizer raises is told once, by sys.unraisablehook.
     "unraisable_tracebacks": False,
