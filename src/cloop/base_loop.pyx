@@ -216,6 +216,7 @@ cdef class BaseLoop(Reactor):
         sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook,
                                finalizer=self._asyncgen_finalizer_hook)
         events._set_running_loop(self)
+        self.untrack()
 
     def _run_forever_cleanup(self):
         self.stopping = False

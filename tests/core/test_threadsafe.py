@@ -2,10 +2,12 @@
 
 import asyncio
 import contextvars
+import gc
 import random
 import signal
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -239,3 +241,49 @@ def test_handlers_in_python_run_while_the_loop_sleeps(loop, alarm):
     run_for(loop, 0.2)
     (at,) = times
     assert at - begin < 0.15
+
+
+class Holder:
+    """Holds a handle whose callback is one of its methods: a cycle."""
+
+    def post(self, loop):
+        self.handle = loop.call_soon_threadsafe(self.called)
+
+    def called(self):
+        pass
+
+
+@pytest.mark.parametrize("end", ["run", "cancelled", "closed"])
+def test_a_handle_in_a_cycle_is_collected(loop, run, end):
+    """Also where it was posted to a running loop, and has not run when that stops."""
+    holder = Holder()
+    gone = weakref.ref(holder)
+
+    async def main(holder):
+        holder.post(loop)
+        if end == "cancelled":
+            holder.handle.cancel()
+        elif end == "run":
+            await asyncio.sleep(0.01)
+
+    run(main(holder))
+    if end == "closed":
+        holder.post(loop)
+        loop.close()
+    del holder
+    gc.collect()
+    assert gone() is None
+
+
+def test_what_is_pending_when_a_loop_is_dropped_is_collected(loop_factory):
+    holder = Holder()
+    gone = weakref.ref(holder)
+    loop = loop_factory()
+    loop.call_soon(holder.post, loop)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    holder.loop = loop
+    loop.close()
+    del holder, loop
+    gc.collect()
+    assert gone() is None

@@ -31,8 +31,9 @@ cdef class _ThreadSafeHandle(Handle):
         object ended           # a threading.Event, where somebody waits for that to end
 
 cdef bint has_posted_handles
-# One to be run by run_posted; other threads hold it, so it is always tracked.
-cdef Handle new_posted_handle(object loop, object callback, tuple args, object context)
+# One to be run by run_posted, which has the collector know it if somebody holds it by then; so until it has
+# run, or the loop has stopped, it may be untracked (core/untracked).
+cdef Handle new_posted_handle(object loop, object callback, tuple args, object context, bint tracked)
 cdef NoResult run_posted(object owner) except NoResult.EXC
 # Runs it by `run`, while other threads know that it runs.
 cdef NoResult run_marked(_ThreadSafeHandle self, run_t run) except NoResult.EXC

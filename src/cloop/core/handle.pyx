@@ -11,8 +11,12 @@ from contextvars import Context
 from cpython.object cimport PyObject, PyTypeObject
 
 from cloop._c.pyapi cimport (
+    CLOOP_HAS_GIL,
     Py_DECREF,
+    Py_REFCNT,
+    PyObject_GC_UnTrack,
     PyThread_get_thread_ident,
+    cloop_has_weakrefs,
     cloop_set_exception,
     cloop_take_exception,
     cloop_track,
@@ -186,8 +190,10 @@ cdef Handle new_handle(object loop, object callback, tuple args, object context)
     return self
 
 
-cdef Handle new_posted_handle(object loop, object callback, tuple args, object context):
+cdef Handle new_posted_handle(object loop, object callback, tuple args, object context, bint tracked):
     cdef _ThreadSafeHandle self = _ThreadSafeHandle.__new__(_ThreadSafeHandle)
+    if not tracked and CLOOP_HAS_GIL:
+        PyObject_GC_UnTrack(<PyObject *>self)
     set_up(self, loop, callback, args, context)
     return self
 
@@ -236,6 +242,11 @@ cdef NoResult run_handle(object owner) except NoResult.EXC:
 
 
 cdef NoResult run_posted(object owner) except NoResult.EXC:
+    cdef PyObject *held = <PyObject *>owner
+    if Py_REFCNT(held) == 1 and not cloop_has_weakrefs(held) and CLOOP_HAS_GIL:
+        # Nobody can ask for its context, cancel it or wait for it.
+        return run_handle(owner)
+    cloop_track(held)
     keep_context(<Handle>owner)
     return run_marked(<_ThreadSafeHandle>owner, run_handle)
 

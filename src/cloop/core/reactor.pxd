@@ -112,7 +112,8 @@ cdef class Reactor:
         NoResult run_ready_debug(self) except NoResult.EXC
         NoResult end_turn(self) except NoResult.EXC
         NoResult run_at_end(self) except NoResult.EXC
-        # Let the collector know everything that is pending.
+        # While the loop runs the collector is spared what is pending; then it knows all of it again.
+        void untrack(self) noexcept
         void track_all(self) noexcept
         NoResult leave_raising(self) except NoResult.EXC
 

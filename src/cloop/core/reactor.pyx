@@ -113,7 +113,7 @@ cdef class Reactor:
             self.check_callback(callback, "call_soon_threadsafe")
         cdef Handle handle
         if has_posted_handles:
-            handle = new_posted_handle(self, callback, args, context)
+            handle = new_posted_handle(self, callback, args, context, tracked=self.thread == 0)
         else:
             handle = make_handle(self, callback, args, context)
         if self.debug:
@@ -389,6 +389,10 @@ cdef class Reactor:
             self.leave(self)
         cloop_set_exception(exception)
         return NoResult.EXC
+
+    cdef void untrack(self) noexcept:
+        self.ready.untrack()
+        self.inbox.waiting.untrack()
 
     cdef void track_all(self) noexcept:
         self.ready.track_all()

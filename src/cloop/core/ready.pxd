@@ -4,8 +4,9 @@ Whoever becomes ready enters as itself, with the C function that runs it: a Hand
 transport. Nothing is allocated for an entry.
 
 Owners lie in a Python list, so that the collector sees what a dropped loop still holds; a slot that
-is not in use holds None. Functions lie in C memory beside it. The ring belongs to the loop's
-thread.
+is not in use holds None. While the loop runs it is no garbage, and the collector is spared the list: 5 % of
+the instructions of 20,000 callbacks that a thread posts. Functions lie in C memory beside it. The ring
+belongs to the loop's thread.
 """
 
 cimport cython
@@ -32,6 +33,7 @@ cdef class Ready:
         size_t mask         # capacity - 1
         size_t head         # where the oldest entry is
         size_t count        # entries
+        bint untracked      # the collector does not know the list
 
         NoResult grow(self) except NoResult.EXC
 
@@ -41,7 +43,10 @@ cdef class Ready:
                 return self.grow()
             return NoResult.OK
 
-        # Let the collector know all owners; see core/untracked.
+        # The loop begins to run.
+        void untrack(self) noexcept
+
+        # It ends: let the collector know the list and all owners; see core/untracked.
         void track_all(self) noexcept
         NoResult take_all(self, Ready other) except NoResult.EXC
 

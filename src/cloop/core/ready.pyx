@@ -2,7 +2,7 @@
 
 from libc.stdlib cimport free, malloc
 
-from cloop._c.pyapi cimport Py_DECREF, cloop_track
+from cloop._c.pyapi cimport CLOOP_HAS_GIL, Py_DECREF, PyObject_GC_UnTrack, cloop_track
 from cloop.core.shared cimport code_may_run
 
 # A ring for 64 entries; a busy server's turn rarely has more, and it doubles when one does.
@@ -42,6 +42,8 @@ cdef class Ready:
         free(self.functions)
         self.functions = functions
         self.owners, owners = owners, self.owners
+        if self.untracked:
+            self.untrack()
         self.mask = 2 * old - 1
         self.head = 0
         return NoResult.OK
@@ -65,8 +67,15 @@ cdef class Ready:
             Py_DECREF(owner)
         return NoResult.OK
 
+    cdef void untrack(self) noexcept:
+        if CLOOP_HAS_GIL:
+            self.untracked = True
+            PyObject_GC_UnTrack(<PyObject *>self.owners)
+
     cdef void track_all(self) noexcept:
         cdef size_t i
+        self.untracked = False
+        cloop_track(<PyObject *>self.owners)
         for i in range(self.count):
             cloop_track(<PyObject *>(self.owners[(self.head + i) & self.mask]))
 
