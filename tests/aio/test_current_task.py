@@ -275,6 +275,28 @@ def test_enter_and_leave(loop, run):
     run(asyncio.wait(tasks))
 
 
+def test_tasks_of_a_thread_that_has_ended(loop_factory):
+    """Their loop is there still, and so are they."""
+    made = []
+
+    def work():
+        loop = loop_factory()
+        task = loop.create_task(asyncio.sleep(0, "slept"))
+        run_turn(loop)
+        made.extend([loop, task])
+
+    with running_thread(work):
+        pass
+    loop, task = made
+    assert asyncio.all_tasks(loop) == {task}
+    with running_thread(lambda: made.append(loop.create_task(asyncio.sleep(0)))):
+        pass
+    assert asyncio.all_tasks(loop) == {task, made[2]}
+    assert loop.run_until_complete(task) == "slept"
+    loop.run_until_complete(made[2])
+    assert asyncio.all_tasks(loop) == set()
+
+
 IMPORTS_IN_A_TASK = """
 import asyncio, gc, sys
 

@@ -221,7 +221,7 @@ class Task(Future):
 
     def step_soon(self, error):
         """Take the next step in the next turn, raising `error` in the coroutine unless it is None."""
-        if self.native:
+        if self.native and self.loop is not None:
             self.pending_error = error
             return cython.cast(Reactor, self.loop).soon(self, run_task)
         if error is None:
@@ -423,7 +423,8 @@ def step(task, error):
             error = task.make_cancelled_error()
         task.must_cancel = False
     task.fut_waiter = None
-    if task.native:
+    # The collector may have cleared a task whose method somebody's finalizer calls.
+    if task.native and task.loop is not None:
         # Left again by the reactor, before it runs anything that is not a task.
         enter_task(cython.cast(Reactor, task.loop), task)
         return task.resume(error)
