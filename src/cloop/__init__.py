@@ -30,7 +30,7 @@ from cloop.core.counts import debug_totals as _debug_totals  # noqa: F401
 from cloop.loop import Loop
 from cloop.runner import install, new_event_loop, run
 
-__all__ = (
+__all__ = [
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
@@ -51,10 +51,10 @@ __all__ = (
     "start_unix_server",
     "wait",
     "wait_for",
-)
+]
 
 # 3.16 has no policies.
 if sys.version_info < (3, 16):
     from cloop.runner import EventLoopPolicy
 
-    __all__ += ("EventLoopPolicy",)
+    __all__ += ["EventLoopPolicy"]

@@ -29,7 +29,7 @@ from cloop.core.wakeup cimport Wakeup, note_main_thread
 from cloop.core.watch cimport WatchTable
 from cloop.poll.poller cimport READ, WRITE
 
-from cloop._settings import IN_EFFECT
+from cloop import _settings
 from cloop.aio.registry import loops
 from cloop.api.streams import equip_writer
 from cloop.poll import new_poller
@@ -43,7 +43,7 @@ cdef object stop_loop_of = base_events._run_until_complete_cb
 # before, the loop sets the name itself.
 cdef bint factory_takes_name = sys.version_info >= (3, 13, 3)
 
-cdef bint makes_asyncio_tasks = IN_EFFECT["CLOOP_TASKS"] == "asyncio"
+cdef bint makes_asyncio_tasks = _settings.IN_EFFECT["CLOOP_TASKS"] == "asyncio"
 
 
 cdef class BaseLoop(Reactor):
