@@ -203,9 +203,11 @@ def test_profiler(impl, tmp_path):
         inner: sum(int(count) for stack, _, count in stacks if f":{inner}:" in stack)
         for inner in ("start", "work", "compute")
     }
-    # The task that waits for the group is in the stack of the one that works in it.
     assert samples["compute"] > 100
-    assert samples["start"] >= samples["work"] >= samples["compute"] // 2
+    # The task that waits for the group is in the stack of the one that works in it. A sample may be taken of
+    # a step half done, so this holds for nearly all.
+    assert samples["work"] > samples["compute"] * 0.9
+    assert samples["start"] > samples["work"] * 0.9
 
 
 @pytest.mark.skipif(getattr(sys, "_is_gil_enabled", lambda: True)() is False, reason="not there yet")
